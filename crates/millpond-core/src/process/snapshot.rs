@@ -1,0 +1,58 @@
+//! Snapshot: folds the rows that can no longer be preceded by a late one into the snapshot.
+
+use super::{ATTEMPTS_MAX, Error, all_rows};
+use crate::join::Join;
+use crate::snapshot::{Closing, SnapshotDecision, decide};
+use crate::store::{Store, Written};
+use crate::view::{Folded, View};
+
+/// What a snapshot run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Snapshotted {
+    /// Whether a new snapshot is stored: then a trim is due.
+    pub closed: bool,
+    /// Events in the snapshot now.
+    pub events: u64,
+    /// Rows left in the tail.
+    pub tail_events: u64,
+}
+
+/// Closes what can be closed of a key.
+///
+/// # Errors
+/// See [`Error`]; nothing was changed, and it can be asked for again.
+pub async fn snapshot<S: Store>(
+    store: &S,
+    join: &Join,
+    key: &str,
+    now: u64,
+    closing: Closing,
+) -> Result<Snapshotted, Error<S::Error>> {
+    for _ in 0..ATTEMPTS_MAX {
+        let stored = store.view(key).await?; // always read before the rows
+        if let Some(stored) = stored.as_ref().filter(|view| view.fingerprint != join.fingerprint()) {
+            if let Some(trimmed_to) = &stored.trimmed_to {
+                return Err(Error::Incomplete { key: key.into(), trimmed_to: trimmed_to.clone() });
+            }
+        }
+        // A view of another definition is no base; its version is, for the conditional write.
+        let version = stored.as_ref().map_or(0, |view| view.version);
+        let base = stored.filter(|view| view.fingerprint == join.fingerprint());
+        let mut view = base.unwrap_or_else(|| View::unstored(join, Folded::from_snapshot(join, None), None));
+        let tail = all_rows(store, key, view.through(), None).await?;
+        let decision =
+            decide(join, &view, &tail, now, closing).map_err(|source| Error::Unreadable { key: key.into(), source })?;
+        let SnapshotDecision::Close { snapshot, folded, tail_events } = decision else {
+            let events = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
+            return Ok(Snapshotted { closed: false, events, tail_events: tail.len() as u64 });
+        };
+        let events = snapshot.events;
+        view.snapshot = Some(*snapshot);
+        view.replace(*folded);
+        view.version = version + 1;
+        if store.put_view(key, &view).await? == Written::Done {
+            return Ok(Snapshotted { closed: true, events, tail_events });
+        }
+    }
+    Err(Error::Contended { key: key.into() })
+}

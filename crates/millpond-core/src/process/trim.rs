@@ -1,0 +1,69 @@
+//! Trim: deletes the rows that a durable snapshot covers.
+
+use super::{ATTEMPTS_MAX, Error};
+use crate::position::Position;
+use crate::store::{Page, Store, Written};
+use crate::trim::{TrimDecision, decide};
+
+/// How often rows that the store did not delete are tried again, in one run.
+const LEFTOVERS_MAX: u32 = 8;
+
+/// What a trim did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Rows deleted.
+    pub deleted: u64,
+    /// Rows that the store would not delete now; the next trim finds them again.
+    pub left: u64,
+}
+
+/// Deletes the covered rows of a key.
+///
+/// # Errors
+/// See [`Error`]; what is left over goes with the next trim.
+pub async fn trim<S: Store>(store: &S, key: &str) -> Result<Trimmed, Error<S::Error>> {
+    let Some(through) = mark(store, key).await? else { return Ok(Trimmed::default()) };
+    let mut done = Trimmed::default();
+    let mut after: Option<Position> = None;
+    loop {
+        let Page { rows, more } = store.rows(key, after.as_ref(), Some(&through)).await?;
+        let positions: Vec<Position> = rows.into_iter().map(|row| row.position).collect();
+        let left = delete(store, key, &positions).await?;
+        done.deleted += positions.len() as u64 - left;
+        done.left += left;
+        after = positions.last().cloned();
+        if !more || after.is_none() {
+            return Ok(done);
+        }
+    }
+}
+
+/// Says in the view that history ends here, before any row goes.
+async fn mark<S: Store>(store: &S, key: &str) -> Result<Option<Position>, Error<S::Error>> {
+    for _ in 0..ATTEMPTS_MAX {
+        let stored = store.view(key).await?;
+        let TrimDecision::DeleteThrough(through) = decide(stored.as_ref()) else { return Ok(None) };
+        let Some(mut view) = stored else { return Ok(None) };
+        if view.trimmed_to.as_ref() == Some(&through) {
+            return Ok(Some(through));
+        }
+        view.trimmed_to = Some(through.clone());
+        view.version += 1;
+        if store.put_view(key, &view).await? == Written::Done {
+            return Ok(Some(through));
+        }
+    }
+    Err(Error::Contended { key: key.into() })
+}
+
+/// Deletes, and tries what is left over again; answers how many are left in the end.
+async fn delete<S: Store>(store: &S, key: &str, positions: &[Position]) -> Result<u64, S::Error> {
+    let mut left = positions.to_vec();
+    for _ in 0..LEFTOVERS_MAX {
+        if left.is_empty() {
+            break;
+        }
+        left = store.delete_rows(key, &left).await?;
+    }
+    Ok(left.len() as u64)
+}

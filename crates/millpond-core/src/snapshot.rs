@@ -1,0 +1,86 @@
+//! Snapshots: the fold of the events that nothing can precede or join any more.
+
+use serde::{Deserialize, Serialize};
+
+use crate::join::Join;
+use crate::position::Position;
+use crate::reject::Rejection;
+use crate::state::State;
+use crate::store::Row;
+use crate::view::{Folded, View};
+
+/// The fold of every accepted event at or below `through`, for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The fold.
+    pub state: State,
+    /// The highest closed position.
+    pub through: Position,
+    /// How many events are in it.
+    pub events: u64,
+    /// When it was made, in milliseconds since 1970 UTC.
+    pub closed_at: u64,
+}
+
+/// Which rows a snapshot may close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// One machine: rows whose timestamp **and** `put_at` are older than the lateness, as long as
+    /// none below them is younger. `through` is the last of them, so that history loaded in any
+    /// order stays exact.
+    Settled,
+    /// Many writers: rows below now - lateness, which the consumer refuses a margin earlier.
+    /// `through` is that time.
+    Elapsed,
+}
+
+/// What to do about a key's snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotDecision {
+    /// No row can be closed yet.
+    Nothing,
+    /// A new snapshot, and the whole fold made anew from it and the rows above.
+    Close {
+        /// The snapshot to store.
+        snapshot: Box<Snapshot>,
+        /// The view's fold to store with it: always rewritten, never carried over.
+        folded: Box<Folded>,
+        /// Rows that stay in the tail.
+        tail_events: u64,
+    },
+}
+
+/// Decides on a snapshot of `view`, given all rows after its present one, in order.
+///
+/// # Errors
+/// If a row is no event any more: the store is damaged.
+pub fn decide(
+    join: &Join,
+    view: &View,
+    tail: &[Row],
+    now: u64,
+    closing: Closing,
+) -> Result<SnapshotDecision, Rejection> {
+    let closed = closable(tail, now.saturating_sub(join.lateness_ms()), closing);
+    let (rows, open) = tail.split_at(closed);
+    let Some(last) = rows.last() else { return Ok(SnapshotDecision::Nothing) };
+    let through = match closing {
+        Closing::Settled => last.position.clone(),
+        Closing::Elapsed => Position::new(now.saturating_sub(join.lateness_ms()), ""),
+    };
+    let below = Folded::from_snapshot(join, view.snapshot.as_ref()).fold_all(join, rows)?;
+    let snapshot = Snapshot { state: below.state.clone(), through, events: below.events, closed_at: now };
+    let folded = below.fold_all(join, open)?;
+    Ok(SnapshotDecision::Close {
+        snapshot: Box::new(snapshot),
+        folded: Box::new(folded),
+        tail_events: open.len() as u64,
+    })
+}
+
+/// How many rows from the front can be closed.
+fn closable(tail: &[Row], boundary: u64, closing: Closing) -> usize {
+    tail.iter()
+        .take_while(|row| row.position.timestamp < boundary && (closing == Closing::Elapsed || row.put_at < boundary))
+        .count()
+}
