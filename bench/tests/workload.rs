@@ -44,9 +44,9 @@ fn delivered_numbers(workload: &Workload) -> Vec<u64> {
 #[test]
 fn a_seed_gives_the_same_bytes_for_ever() {
     let first: Vec<String> = Workload::default().lines().take(10_000).collect();
-    assert_eq!(hash(first.iter().map(String::as_str)), 0);
+    assert_eq!(hash(first.iter().map(String::as_str)), 16_144_902_663_353_107_894);
     let shuffled = Workload { events: 5_000, keys: 500, ..Workload::default() }.shuffled_doubled();
-    assert_eq!(hash(shuffled.lines()), 0);
+    assert_eq!(hash(shuffled.lines()), 8_392_395_674_273_032_113);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `where`: a CEL condition on one event.
 
+mod check;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -28,14 +30,13 @@ impl Condition {
         if source.len() > CONDITION_BYTES_MAX {
             return Err(format!("the condition has {} bytes; at most {CONDITION_BYTES_MAX}", source.len()));
         }
+        check::brackets(source)?;
         let program = environment().compile(source).map_err(|errors| {
             let text = errors.to_string();
-            format!("not a CEL expression: {}", text.lines().next().unwrap_or_default())
+            let first = text.lines().next().unwrap_or_default();
+            format!("not a CEL expression: {}", first.strip_prefix("ERROR: <input>:").unwrap_or(first))
         })?;
-        let foreign = program.references().variables().into_iter().find(|name| *name != "event").map(str::to_owned);
-        if let Some(name) = foreign {
-            return Err(format!("`{name}` is unknown; the event is called `event`, as in `event.{name}`"));
-        }
+        check::expression(program.expression(), &pattern)?;
         Ok(Self { source: source.to_owned(), program })
     }
 
@@ -70,7 +71,24 @@ impl Subject {
 
 fn environment() -> &'static Arc<Env> {
     static ENVIRONMENT: OnceLock<Arc<Env>> = OnceLock::new();
-    ENVIRONMENT.get_or_init(|| Arc::new(Env::stdlib()))
+    ENVIRONMENT.get_or_init(|| Arc::new(Env::stdlib().with_optional_support(false)))
+}
+
+/// Whether CEL can use `pattern` as a regular expression, within its limit of size.
+fn pattern(pattern: &str) -> Result<(), String> {
+    let probe = environment().compile("''.matches(pattern)").expect("the probe is a CEL expression");
+    let mut context = Context::with_env(Arc::clone(environment()));
+    context.add_variable_from_value("pattern", pattern.to_owned());
+    match probe.execute(&context) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("`{pattern}` is no regular expression: {}", reason(&error.to_string()))),
+    }
+}
+
+/// The last line of a regular expression's error says what is wrong; those before draw it.
+fn reason(error: &str) -> &str {
+    let last = error.lines().last().unwrap_or_default();
+    last.trim().trim_start_matches("error: ")
 }
 
 /// Whole numbers become CEL's `int`, so that `event.total + 1` has an overload.
@@ -121,10 +139,145 @@ mod tests {
     }
 
     #[test]
-    fn foreign_names_are_refused_with_the_right_spelling() {
-        let fault = Condition::parse("order.total > 3").unwrap_err();
-        assert!(fault.contains("event.order"), "{fault}");
-        assert!(Condition::parse("event.total >").is_err());
-        assert!(Condition::parse(&format!("event.a == '{}'", "x".repeat(2000))).is_err());
+    fn only_free_variables_are_foreign() {
+        for condition in [
+            "event.items.exists(i, i == 2)",
+            "event.items.filter(i, i > 1).map(j, j + 1).all(k, k > 2)",
+            "event.orders.exists(o, o.items.all(i, i.sku != o.sku))",
+            "event.items.exists(event, event == 2)",
+            "event.items.exists_one(i, i in [1, 2])",
+            "type(event.total) == int",
+            "has(event.a.b) && event['odd name'] == 'x'",
+        ] {
+            assert_eq!(Condition::parse(condition).map(|_| ()), Ok(()), "{condition}");
+        }
+    }
+
+    fn fault(condition: &str) -> String {
+        Condition::parse(condition).expect_err(condition)
+    }
+
+    #[test]
+    fn faults_name_what_is_wrong_and_the_right_spelling() {
+        for (condition, words) in [
+            ("order.total > 3", "the event is called `event`, as in `event.order`"),
+            ("event.items.exists(i, j == 2)", "`j` is unknown"),
+            ("event.items.exists(i, i == 2) && i == 2", "`i` is unknown"),
+            ("event.name.startswith('x')", "`startswith` is no function of conditions; did you mean `startsWith`?"),
+            ("frobnicate(event.name)", "`frobnicate` is no function"),
+            ("event.items.exists(i)", "`exists` is called wrongly; expected `event.list.exists(x"),
+            ("event.items.Exists(i, i > 2)", "did you mean `exists`?"),
+            ("event.total >", "not a CEL expression"),
+            ("", "not a CEL expression"),
+            ("'open", "not a CEL expression"),
+            ("event.?a", "not a CEL expression"),
+            ("Foo{a: 1} == event", "`Foo` cannot be made"),
+            ("event.name.matches('(')", "`(` is no regular expression: unclosed group"),
+            ("event.name.matches('(a{1000}){1000}')", "exceeds size limit"),
+            ("event.name.matches(event.pattern)", "must be written out"),
+            ("event.a.exists(x, x.b.exists(y, y.c.exists(z, z > 1)))", "nest deeper than 2"),
+            ("event.a.map(x, event.b).exists(l, l.exists(i, i > 1))", "nest deeper than 2"),
+            ("event.a.exists(x, event.b.exists(y, x == y))", "a macro over the event inside a macro"),
+            ("event.a.exists(x, x in event.b)", "`in` over the event inside a macro"),
+        ] {
+            assert!(fault(condition).contains(words), "{condition}: {}", fault(condition));
+        }
+        assert!(fault(&format!("event.a == '{}'", "x".repeat(2000))).contains("at most 1024"));
+    }
+
+    #[test]
+    fn deep_conditions_are_refused_before_a_stack_is_at_risk() {
+        for (open, close) in [("(", ")"), ("[", "]"), ("{1:", "}"), ("size(", ")"), ("-(", ")"), ("(true?", ":2)")] {
+            let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            assert!(fault(&nested(33)).contains("brackets nest deeper"), "{open}");
+            assert_eq!(Condition::parse(&nested(20)).map(|_| ()), Ok(()), "{open}");
+        }
+        for chain in [".a", "+1", "-1", "==1", "[0]", "*2", "?1:1"] {
+            let condition = format!("event.n{}", chain.repeat(1000 / chain.len()));
+            assert!(Condition::parse(&condition).is_err(), "{chain}");
+            let condition = format!("event.n{}", chain.repeat(20));
+            assert_eq!(Condition::parse(&condition).map(|_| ()), Ok(()), "{chain}");
+        }
+        for chain in ["-", "!", "true?1:", "((((((", "'"] {
+            let _ = Condition::parse(&format!("{}true", chain.repeat(900 / chain.len())));
+        }
+    }
+
+    #[test]
+    fn no_event_makes_a_condition_panic() {
+        let long = format!(r#"{{"n":"{}","a":[{}1]}}"#, "é".repeat(50_000), "1,".repeat(50_000));
+        let deep = format!(r#"{{"n":{}1{}}}"#, "[".repeat(30), "]".repeat(30));
+        let events = [
+            "{}",
+            r#"{"n":0,"a":[],"s":""}"#,
+            r#"{"n":-9223372036854775808,"a":[9223372036854775807],"s":"\u0000"}"#,
+            r#"{"n":9223372036854775807,"a":[-1,-1],"s":"9223372036854775808"}"#,
+            r#"{"n":18446744073709551615,"a":{"b":1},"s":"é🙂"}"#,
+            r#"{"n":1e308,"a":[1e-308,null,"x",[1],{"y":2}],"s":"NaN"}"#,
+            r#"{"n":null,"a":null,"s":null}"#,
+            r#"{"n":[[[[1]]]],"a":"abc","s":{"":{}}}"#,
+            r#"{"n":true,"a":[true,1,1.0,"1"],"s":false}"#,
+            long.as_str(),
+            deep.as_str(),
+        ];
+        let conditions = [
+            "event.n / 0 == 1",
+            "1 / event.n > 0",
+            "event.n % 0 == 1",
+            "event.n % -1 == 0",
+            "event.n / -1 > 0",
+            "event.n + 1 > 0",
+            "event.n - 1 < 0",
+            "event.n * event.n > 0",
+            "-event.n > 0",
+            "event.n + event.n == event.n",
+            "int(event.n) > 0",
+            "uint(event.n) > 0u",
+            "double(event.n) > 0.0",
+            "int(event.s) > 0",
+            "double(event.s) > 0.0",
+            "bool(event.s)",
+            "string(event.n) == event.s",
+            "bytes(event.s) == b'\\xff'",
+            "string(bytes(event.s)) == event.s",
+            "event.a[0] == 1",
+            "event.a[-1] == 1",
+            "event.a[event.n] == 1",
+            "event.a[9223372036854775807] == 1",
+            "event[event.s] == 1",
+            "event.s[0] == 'a'",
+            "size(event.s) > 2",
+            "size(event.a) > size(event.n)",
+            "event.s.contains(event.s)",
+            "event.s.startsWith(event.a)",
+            "event.s.endsWith('')",
+            "event.s.matches('^(a|é)*$')",
+            "event.a.exists(x, x > 1)",
+            "event.a.all(x, x / x == 1)",
+            "event.a.map(x, x + x) == event.a",
+            "event.a.filter(x, x.y == 1).size() == 0",
+            "event.a.exists_one(x, x == 1)",
+            "event.n in event.a",
+            "event.n == event.a",
+            "event.n < event.a",
+            "event.a + event.a == []",
+            "event.s + event.s == event.n",
+            "event",
+            "!event.n",
+            "event.n ? event.s : event.a",
+            "event.n && event.s || event.a",
+            "{event.n: 1, event.n: 2} == {}",
+            "{event.s: 1}[event.s] == 1",
+            "type(event.n) == type(event.a)",
+            "has(event.n.a.b)",
+            "dyn(event.n) == null",
+        ];
+        for condition in conditions {
+            let parsed = Condition::parse(condition).expect(condition);
+            for event in events {
+                let subject = Subject::new(serde_json::from_str(event).unwrap());
+                let _ = parsed.holds(&subject);
+            }
+        }
     }
 }

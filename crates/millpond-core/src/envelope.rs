@@ -156,9 +156,17 @@ fn next_segment(text: &str) -> Result<(String, &str), String> {
     Ok((segment.to_owned(), rest))
 }
 
+/// Names that as a whole path mean the envelope's own member; quoted, they mean the body's.
+const OWN_MEMBERS: [&str; 6] = ["id", "type", "timestamp", "time", "source", "subject"];
+
 /// Quotes a segment only where reading needs it.
 impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let [only] = &self.0[..]
+            && OWN_MEMBERS.contains(&only.as_str())
+        {
+            return write!(f, "\"{only}\"");
+        }
         for (index, segment) in self.0.iter().enumerate() {
             if index > 0 {
                 f.write_str(".")?;

@@ -103,20 +103,18 @@ impl FieldState {
         match (&mut *self, other) {
             (_, Self::Nothing) => {}
             (Self::Nothing, other) => *self = other,
-            (Self::Placed(at, value), Self::Placed(other_at, other_value)) => {
-                if (other_at > *at) == (fold == Fold::Latest) {
-                    (*at, *value) = (other_at, other_value);
-                }
+            (Self::Placed(at, value), Self::Placed(other_at, other_value))
+                if (other_at > *at) == (fold == Fold::Latest) =>
+            {
+                (*at, *value) = (other_at, other_value);
             }
             (Self::Count(count), Self::Count(other)) => *count += other,
             (Self::Total(sum, count), Self::Total(other_sum, other_count)) => {
                 *sum = sum.plus(other_sum);
                 *count += other_count;
             }
-            (Self::Extreme(value), Self::Extreme(other)) => {
-                if (other > *value) == (fold == Fold::Max) {
-                    *value = other;
-                }
+            (Self::Extreme(value), Self::Extreme(other)) if (other > *value) == (fold == Fold::Max) => {
+                *value = other;
             }
             (Self::List(entries), Self::List(other)) => {
                 let Fold::List { last } = fold else { return };
@@ -127,7 +125,7 @@ impl FieldState {
                 *more |= other_more;
                 *more |= merge_set(values, other, max as usize);
             }
-            // `exists`, or states of two definitions, which the fingerprint keeps apart.
+            // What is not newer or greater, `exists`, or states of two definitions, which the fingerprint keeps apart.
             _ => {}
         }
     }

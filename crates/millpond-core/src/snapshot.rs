@@ -68,7 +68,8 @@ pub fn decide(
         Closing::Settled => last.position.clone(),
         Closing::Elapsed => Position::new(now.saturating_sub(join.lateness_ms()), ""),
     };
-    let below = Folded::from_snapshot(join, view.snapshot.as_ref()).fold_all(join, rows)?;
+    let mut below = Folded::from_snapshot(join, view.snapshot.as_ref()).fold_all(join, rows)?;
+    below.folded_to = below.folded_to.max(through.clone()); // as a fold from the snapshot begins
     let snapshot = Snapshot { state: below.state.clone(), through, events: below.events, closed_at: now };
     let folded = below.fold_all(join, open)?;
     Ok(SnapshotDecision::Close {

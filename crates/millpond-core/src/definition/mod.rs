@@ -237,6 +237,9 @@ impl<'t> Checker<'t> {
 
     fn kind(&mut self, value: &Value<'t>, what: &str) -> Option<TypeIndex> {
         let name = self.string(value, what)?;
+        if self.types.is_empty() {
+            return None; // `[key]` has its own fault
+        }
         match self.types.binary_search_by(|known| known.name.as_str().cmp(name)) {
             Ok(index) => Some(TypeIndex(index as u16)),
             Err(_) => {

@@ -61,15 +61,11 @@ impl<'t> Checker<'t> {
         }
         let counts_only = matches!(fold_name, "count" | "exists");
         let of = if counts_only { self.counted_types(fold_name, argument, table) } else { self.of(table) };
-        let value = if counts_only { None } else { Some(self.source(argument, &format!("`{fold_name}`"))?) };
-        Some(Field {
-            name: name.get_ref().to_string(),
-            fold: self.fold(fold_name, table)?,
-            of,
-            value,
-            condition: self.condition(table),
-            default: self.default(fold_name, table),
-        })
+        let value = if counts_only { None } else { self.source(argument, &format!("`{fold_name}`")) };
+        let fold = self.fold(fold_name, table);
+        let condition = self.condition(table);
+        let default = self.default(fold_name, table);
+        Some(Field { name: name.get_ref().to_string(), fold: fold?, of, value, condition, default })
     }
 
     fn field_name(&mut self, name: &Spanned<DeString<'t>>) {

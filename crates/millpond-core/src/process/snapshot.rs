@@ -30,10 +30,10 @@ pub async fn snapshot<S: Store>(
 ) -> Result<Snapshotted, Error<S::Error>> {
     for _ in 0..ATTEMPTS_MAX {
         let stored = store.view(key).await?; // always read before the rows
-        if let Some(stored) = stored.as_ref().filter(|view| view.fingerprint != join.fingerprint()) {
-            if let Some(trimmed_to) = &stored.trimmed_to {
-                return Err(Error::Incomplete { key: key.into(), trimmed_to: trimmed_to.clone() });
-            }
+        if let Some(stored) = stored.as_ref().filter(|view| view.fingerprint != join.fingerprint())
+            && let Some(trimmed_to) = &stored.trimmed_to
+        {
+            return Err(Error::Incomplete { key: key.into(), trimmed_to: trimmed_to.clone() });
         }
         // A view of another definition is no base; its version is, for the conditional write.
         let version = stored.as_ref().map_or(0, |view| view.version);

@@ -1,0 +1,153 @@
+//! Records of recently used keys, bounded in bytes. What is not flushed yet stays; of the rest,
+//! what was not used since the hand last passed goes first (CLOCK).
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use crate::memtable::NO_ROW;
+use crate::record::Record;
+
+/// Index of a slot.
+pub(crate) type SlotIndex = u32;
+
+/// A key in memory.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) key: Box<str>,
+    pub(crate) record: Record,
+    /// The record's commit when it was loaded: replay has nothing to add up to there.
+    pub(crate) loaded_commit: u64,
+    /// Newest row in the filling memtable and in the frozen one.
+    pub(crate) heads: [u32; 2],
+    /// Changed since the last freeze.
+    pub(crate) dirty: bool,
+    /// Being flushed.
+    pub(crate) frozen: bool,
+    /// Rows in the LSM are to be deleted with the next flush.
+    pub(crate) trim: bool,
+    used: bool,
+    hash: u64,
+    /// What the account holds for this slot.
+    bytes: usize,
+}
+
+/// The slots.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    slots: Vec<Option<Slot>>,
+    free: Vec<SlotIndex>,
+    index: HashTable<SlotIndex>,
+    hasher: RandomState,
+    hand: usize,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// What a slot takes beside its record and key.
+const SLOT_BYTES: usize = size_of::<Slot>() + 16;
+
+impl Cache {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hasher: RandomState::default(),
+            hand: 0,
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    pub(crate) fn find(&mut self, key: &str) -> Option<SlotIndex> {
+        let Self { slots, index, hasher, .. } = self;
+        let hash = hasher.hash_one(key);
+        let same = |slot: &SlotIndex| slots[*slot as usize].as_ref().is_some_and(|slot| *slot.key == *key);
+        let found = *index.find(hash, same)?;
+        if let Some(slot) = &mut slots[found as usize] {
+            slot.used = true;
+        }
+        Some(found)
+    }
+
+    /// Adds a key that is not here; others may have to go.
+    pub(crate) fn insert(&mut self, key: &str, record: Record) -> SlotIndex {
+        self.make_room();
+        let hash = self.hasher.hash_one(key);
+        let bytes = SLOT_BYTES + key.len() + record.bytes();
+        self.bytes += bytes;
+        let slot = Slot {
+            key: key.into(),
+            loaded_commit: record.commit,
+            record,
+            heads: [NO_ROW; 2],
+            dirty: false,
+            frozen: false,
+            trim: false,
+            used: true,
+            hash,
+            bytes,
+        };
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as SlotIndex
+        });
+        self.slots[place as usize] = Some(slot);
+        let Self { slots, index, .. } = self;
+        index.insert_unique(hash, place, |slot| slots[*slot as usize].as_ref().map_or(0, |slot| slot.hash));
+        place
+    }
+
+    /// The slot, which must be there: indexes are only held while nothing can be evicted.
+    pub(crate) fn slot(&self, index: SlotIndex) -> &Slot {
+        self.slots[index as usize].as_ref().expect("a held slot is not evicted")
+    }
+
+    /// As [`Cache::slot`], to change it.
+    pub(crate) fn slot_mut(&mut self, index: SlotIndex) -> &mut Slot {
+        self.slots[index as usize].as_mut().expect("a held slot is not evicted")
+    }
+
+    /// All slots, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().flatten()
+    }
+
+    /// Puts the account right for a record that has changed.
+    pub(crate) fn reaccount(&mut self, index: SlotIndex) {
+        let slot = self.slot_mut(index);
+        let bytes = SLOT_BYTES + slot.key.len() + slot.record.bytes();
+        let before = std::mem::replace(&mut slot.bytes, bytes);
+        self.bytes = self.bytes + bytes - before;
+    }
+
+    fn make_room(&mut self) {
+        // Two rounds see every slot unused once; then all that is left is not flushed yet.
+        let mut steps = self.slots.len() * 2;
+        while self.bytes > self.bytes_max && steps > 0 {
+            steps -= 1;
+            self.hand = (self.hand + 1) % self.slots.len();
+            self.pass_hand();
+        }
+    }
+
+    fn pass_hand(&mut self) {
+        let Some(slot) = &mut self.slots[self.hand] else { return };
+        if slot.dirty || slot.frozen || slot.trim {
+            return;
+        }
+        if std::mem::take(&mut slot.used) {
+            return;
+        }
+        let (freed, hash) = (slot.bytes, slot.hash);
+        let place = self.hand as SlotIndex;
+        if let Ok(entry) = self.index.find_entry(hash, |slot| *slot == place) {
+            entry.remove();
+        }
+        self.slots[self.hand] = None;
+        self.free.push(place);
+        self.bytes -= freed;
+    }
+}

@@ -1,0 +1,149 @@
+//! Flush: hands a frozen memtable to the LSM, sorted, in the background.
+//!
+//! Rows go first, then records, then the small tables, and last the mark that the log up to here is
+//! no longer needed. Each step may be repeated: a crash in between only means that the log is
+//! replayed over tables that hold part of it already.
+
+use std::cmp::Ordering;
+
+use millpond_core::Position;
+
+use crate::cache::SlotIndex;
+use crate::error::Error;
+use crate::keys::write_row_key;
+use crate::lsm::{Lsm, encode_row_value};
+use crate::memtable::{Memtable, NO_ROW};
+use crate::op::{RowRef, Table};
+
+/// A memtable that is not written to any more, and the records as they were when it was frozen.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    pub(crate) memtable: Memtable,
+    keys: Vec<FrozenKey>,
+    /// Keys and encoded records, one after the other.
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct FrozenKey {
+    slot: SlotIndex,
+    key: (usize, usize),
+    record: (usize, usize),
+    head: u32,
+    /// Rows at or below are deleted.
+    trimmed_to: Option<Position>,
+}
+
+impl Frozen {
+    pub(crate) fn new(memtable: Memtable) -> Self {
+        Self { memtable, keys: Vec::new(), bytes: Vec::new() }
+    }
+
+    /// Adds a key that changed since the last freeze.
+    pub(crate) fn add(
+        &mut self,
+        slot: SlotIndex,
+        key: &str,
+        head: u32,
+        trimmed_to: Option<Position>,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key.as_bytes());
+        let middle = self.bytes.len();
+        encode(&mut self.bytes);
+        let record = (middle, self.bytes.len());
+        self.keys.push(FrozenKey { slot, key: (start, middle), record, head, trimmed_to });
+    }
+
+    pub(crate) fn slots(&self) -> impl Iterator<Item = SlotIndex> {
+        self.keys.iter().map(|key| key.slot)
+    }
+
+    fn part(&self, (from, to): (usize, usize)) -> &[u8] {
+        &self.bytes[from..to]
+    }
+
+    /// Writes everything to the tables.
+    ///
+    /// # Errors
+    /// If the tables cannot be written: the log still has it all.
+    pub(crate) fn flush(&self, lsm: &Lsm) -> Result<(), Error> {
+        let mut order: Vec<&FrozenKey> = self.keys.iter().collect();
+        order.sort_unstable_by(|a, b| self.part(a.key).cmp(self.part(b.key)));
+        self.flush_rows(lsm, &order).map_err(|error| lsm.failed(error))?;
+        self.flush_records(lsm, &order).map_err(|error| lsm.failed(error))?;
+        for table in Table::ALL {
+            self.flush_side(lsm, table).map_err(|error| lsm.failed(error))?;
+        }
+        Ok(())
+    }
+
+    fn flush_rows(&self, lsm: &Lsm, order: &[&FrozenKey]) -> Result<(), fjall::Error> {
+        if order.iter().all(|key| key.head == NO_ROW && key.trimmed_to.is_none()) {
+            return Ok(());
+        }
+        let mut ingestion = lsm.events.start_ingestion()?;
+        let (mut row_key, mut value) = (Vec::new(), Vec::new());
+        let mut rows: Vec<RowRef<'_>> = Vec::new();
+        for frozen in order {
+            let key = self.part(frozen.key);
+            if let Some(trimmed_to) = &frozen.trimmed_to {
+                for dead in covered(lsm, key, trimmed_to)? {
+                    ingestion.write_tombstone(dead)?;
+                }
+            }
+            rows.clear();
+            let kept = |row: &RowRef<'_>| frozen.trimmed_to.as_ref().is_none_or(|trimmed_to| row.at > trimmed_to.at());
+            rows.extend(self.memtable.chain(frozen.head).filter(kept));
+            // Arrivals are nearly in order: the chain, newest first, is nearly sorted backwards.
+            rows.reverse();
+            if rows.windows(2).any(|pair| pair[0].at.cmp(&pair[1].at) != Ordering::Less) {
+                rows.sort_by_key(|row| row.at);
+                rows.dedup_by_key(|row| row.at);
+            }
+            for row in &rows {
+                row_key.clear();
+                value.clear();
+                write_row_key(&mut row_key, key, row.at);
+                encode_row_value(&mut value, row.put_at, row.body);
+                ingestion.write(row_key.as_slice(), value.as_slice())?;
+            }
+        }
+        ingestion.finish()
+    }
+
+    fn flush_records(&self, lsm: &Lsm, order: &[&FrozenKey]) -> Result<(), fjall::Error> {
+        if order.is_empty() {
+            return Ok(());
+        }
+        let mut ingestion = lsm.views.start_ingestion()?;
+        for frozen in order {
+            ingestion.write(self.part(frozen.key), self.part(frozen.record))?;
+        }
+        ingestion.finish()
+    }
+
+    fn flush_side(&self, lsm: &Lsm, table: Table) -> Result<(), fjall::Error> {
+        let mut values = self.memtable.side_of(table).peekable();
+        if values.peek().is_none() {
+            return Ok(());
+        }
+        let mut ingestion = lsm.side(table).start_ingestion()?;
+        for (key, value) in values {
+            match value {
+                Some(value) => ingestion.write(key, value)?,
+                None => ingestion.write_tombstone(key)?,
+            }
+        }
+        ingestion.finish()
+    }
+}
+
+/// The keys of the rows in the table at or below a position.
+fn covered(lsm: &Lsm, key: &[u8], trimmed_to: &Position) -> Result<Vec<fjall::UserKey>, fjall::Error> {
+    let (mut start, mut end) = (key.to_vec(), Vec::new());
+    start.push(0);
+    write_row_key(&mut end, key, trimmed_to.at());
+    lsm.events.range(start..=end).map(fjall::Guard::key).collect()
+}

@@ -1,0 +1,135 @@
+//! The data folder: one sub-folder a join, and one process at a time.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// Names the process that has the folder.
+const LOCK_FILE: &str = "LOCK";
+/// A sub-folder is a join if it has this file.
+const MANIFEST_FILE: &str = "MANIFEST";
+/// The definition's text.
+const DEFINITION_FILE: &str = "definition.toml";
+/// The version of everything below a join's folder.
+const FORMAT: u32 = 1;
+
+/// A data folder, held by this process until dropped.
+#[derive(Debug)]
+pub struct DataFolder {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Takes the folder, making it if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] if another process has it; otherwise if it cannot be written.
+    pub fn open_or_create(dir: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(dir).map_err(Error::io("make the data folder", dir))?;
+        Self::take(dir)
+    }
+
+    /// Takes a folder that is there.
+    ///
+    /// # Errors
+    /// As [`DataFolder::open_or_create`], and [`Error::NoData`] if there is none.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        if !dir.is_dir() {
+            return Err(Error::NoData { dir: dir.to_owned() });
+        }
+        Self::take(dir)
+    }
+
+    fn take(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join(LOCK_FILE);
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut lock = open.map_err(Error::io("write", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = lock.read_to_string(&mut holder); // only for the message
+                return Err(Error::InUse { dir: dir.to_owned(), holder: holder.trim().to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path)(source)),
+        }
+        let holder = format!("process {}\n", std::process::id());
+        lock.set_len(0).and_then(|()| lock.write_all(holder.as_bytes())).map_err(Error::io("write", &path))?;
+        Ok(Self { dir: dir.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The names of the joins in it, sorted.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn joins(&self) -> Result<Vec<String>, Error> {
+        let failed = Error::io("read", &self.dir);
+        let entries = fs::read_dir(&self.dir).map_err(failed)?;
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| !name.contains('.') && self.join_dir(name).join(MANIFEST_FILE).is_file())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The folder of a join. Names have no dots; what has one is a rebuild under way.
+    #[must_use]
+    pub fn join_dir(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// Writes a new join's definition and manifest; the manifest last, since it makes the join.
+pub(crate) fn create(dir: &Path, definition: &str) -> Result<(), Error> {
+    fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
+    write_definition(dir, definition)?;
+    write_durably(&dir.join(MANIFEST_FILE), format!("millpond-store {FORMAT}\n").as_bytes())
+}
+
+/// Puts another text in place of the definition's.
+pub(crate) fn write_definition(dir: &Path, definition: &str) -> Result<(), Error> {
+    write_durably(&dir.join(DEFINITION_FILE), definition.as_bytes())
+}
+
+/// The stored definition; `None` if the folder is no join yet.
+pub(crate) fn read_definition(dir: &Path) -> Result<Option<String>, Error> {
+    let manifest = dir.join(MANIFEST_FILE);
+    let text = match fs::read_to_string(&manifest) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(Error::io("read", &manifest))?,
+    };
+    let format = text.trim().strip_prefix("millpond-store ").and_then(|format| format.parse::<u32>().ok());
+    match format {
+        Some(FORMAT) => {}
+        Some(found) if found > FORMAT => {
+            return Err(Error::NewerFormat { file: manifest, found, known: FORMAT });
+        }
+        _ => return Err(Error::Damaged { file: manifest, offset: 0, what: format!("`{}` is no manifest", text.trim()) }),
+    }
+    let path = dir.join(DEFINITION_FILE);
+    fs::read_to_string(&path).map(Some).map_err(Error::io("read", &path))
+}
+
+/// Writes a whole file so that a crash leaves either the old or the new.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary).map_err(Error::io("write", &temporary))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(Error::io("rename", &temporary))?;
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes names in a folder durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))
+}

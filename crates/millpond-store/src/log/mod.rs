@@ -1,0 +1,193 @@
+//! The arrival-order log: every commit is one checksummed frame, durable before it is acknowledged.
+//!
+//! Segments are named by their first commit; commits are numbered from 1, without gaps. A frame
+//! that is not whole is forgiven only where a crash leaves it, at the very end; anywhere else it is
+//! damage, and opening refuses without changing anything.
+//!
+//! What it cannot tell: a last commit that was damaged after it was acknowledged looks like one
+//! that a crash broke off, and is cut too. [`Recovery::torn`] says so whenever something is cut.
+
+mod file;
+mod frame;
+mod recover;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::path::PathBuf;
+
+pub use frame::{Commit, FrameStart, PAYLOAD_BYTES_MAX};
+pub use recover::{Recovery, Torn, check};
+
+use crate::error::Error;
+use file::{LogFile, make_dir, settle, sync_dir};
+use segment::Segment;
+
+/// Whether an append waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// An append returns when its frame is on disk.
+    Every,
+    /// An append returns when the system has its frame: only where its source can be read again.
+    /// It survives the process, not a power cut; after one, opening may find damage.
+    Never,
+}
+
+/// Where the log lies, and how durable it is.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// The folder of the segments.
+    pub dir: PathBuf,
+    /// When an append returns.
+    pub sync: Sync,
+}
+
+/// The log, open for appending. Only one may be open in a folder.
+///
+/// After any failure it is stopped: whether the bytes are on disk is unknown, and a sync that
+/// failed once must not be believed when it succeeds later. Opening anew finds out.
+#[derive(Debug)]
+pub struct Log {
+    options: LogOptions,
+    /// In order; the last is appended to.
+    segments: Vec<Segment>,
+    file: LogFile,
+    next_commit: u64,
+    /// The first failure.
+    stopped: Option<String>,
+}
+
+impl Log {
+    /// Opens the log, handing every whole commit above `after` to `replay`, in order. A folder
+    /// without segments gets one, which begins at `after` + 1.
+    ///
+    /// All segments that hold such commits are read, and the last; older ones are not.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if anything but the tail is not whole, [`Error::NewerFormat`],
+    /// [`Error::NotASegment`], or whatever `replay` answers. Then nothing was changed.
+    pub fn open(
+        options: LogOptions,
+        after: u64,
+        replay: impl FnMut(Commit<'_>) -> Result<(), Error>,
+    ) -> Result<(Self, Recovery), Error> {
+        make_dir(&options.dir)?;
+        let mut segments = segment::list(&options.dir)?;
+        if let (Some(last), Sync::Every) = (segments.last(), options.sync) {
+            settle(&last.path)?;
+            sync_dir(&options.dir)?;
+        }
+        let recovery = recover::scan(&segments, after, replay)?;
+        let next_commit = recovery.last_commit + 1;
+        let file = match segments.last_mut() {
+            Some(last) => last.reopen(recovery.torn.as_ref())?,
+            None => {
+                let (first, file) = segment::create(&options.dir, next_commit)?;
+                segments.push(first);
+                file
+            }
+        };
+        Ok((Self { options, segments, file, next_commit, stopped: None }, recovery))
+    }
+
+    /// The number of the commit to be appended next.
+    #[must_use]
+    pub fn next_commit(&self) -> u64 {
+        self.next_commit
+    }
+
+    /// Appends the sealed frame of the next commit and makes it durable.
+    ///
+    /// # Errors
+    /// The first failure, and [`Error::Stopped`] ever after. [`Error::WrongFrame`] stops nothing.
+    pub fn append(&mut self, frame: &[u8]) -> Result<(), Error> {
+        self.running()?;
+        if !frame::is_sealed(frame, self.next_commit) {
+            return Err(Error::WrongFrame { expected: self.next_commit });
+        }
+        let appended = self.write(frame);
+        self.stop_if_failed(appended)?;
+        self.current_mut().bytes += frame.len() as u64;
+        self.next_commit += 1;
+        Ok(())
+    }
+
+    /// A part of a frame is not cut off again: that could fail too, and opening does it anyway.
+    fn write(&mut self, frame: &[u8]) -> Result<(), Error> {
+        self.file.write(frame)?;
+        match self.options.sync {
+            Sync::Every => self.file.sync(),
+            Sync::Never => Ok(()),
+        }
+    }
+
+    /// Starts a new segment, so that the older ones can be removed once they are not needed. One
+    /// that is still empty is kept.
+    ///
+    /// # Errors
+    /// If it cannot be made; then the log is stopped, since a part of it may be there.
+    pub fn rotate(&mut self) -> Result<(), Error> {
+        self.running()?;
+        if self.current().first == self.next_commit {
+            return Ok(());
+        }
+        // Also for `Sync::Never`: only a last segment is ever forgiven a bad tail.
+        let made = self.file.sync().and_then(|()| segment::create(&self.options.dir, self.next_commit));
+        let (segment, file) = self.stop_if_failed(made)?;
+        self.segments.push(segment);
+        self.file = file;
+        Ok(())
+    }
+
+    /// Removes the segments all of whose commits are at or below `through`, except the current
+    /// one, and says how many.
+    ///
+    /// # Errors
+    /// If a file cannot be removed; then the log is stopped.
+    pub fn remove_through(&mut self, through: u64) -> Result<usize, Error> {
+        self.running()?;
+        let mut removed = 0;
+        // The oldest first, so that a crash in between leaves no gap.
+        while self.segments.get(1).is_some_and(|next| next.first <= through.saturating_add(1)) {
+            let path = &self.segments[0].path;
+            let gone = fs::remove_file(path).map_err(Error::io("remove", path));
+            self.stop_if_failed(gone)?;
+            self.segments.remove(0);
+            removed += 1;
+        }
+        if removed > 0 {
+            let synced = sync_dir(&self.options.dir);
+            self.stop_if_failed(synced)?;
+        }
+        Ok(removed)
+    }
+
+    /// Bytes of all segments.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Bytes of the segment that is appended to.
+    #[must_use]
+    pub fn segment_bytes(&self) -> u64 {
+        self.current().bytes
+    }
+
+    fn current(&self) -> &Segment {
+        self.segments.last().expect("opening makes a segment, and the last is never removed")
+    }
+
+    fn current_mut(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("opening makes a segment, and the last is never removed")
+    }
+
+    fn running(&self) -> Result<(), Error> {
+        self.stopped.as_ref().map_or(Ok(()), |reason| Err(Error::Stopped { reason: reason.clone() }))
+    }
+
+    fn stop_if_failed<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        result.inspect_err(|error| self.stopped = Some(error.to_string()))
+    }
+}

@@ -1,0 +1,160 @@
+//! The LSM tables behind the log. They are only ever fed by sorted bulk ingestion, in the
+//! background, and hold what is older than the memtables.
+
+use std::path::{Path, PathBuf};
+
+use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
+use millpond_core::{At, store::Row};
+
+use crate::error::Error;
+use crate::keys::{after_rows, parse_row_key, row_key, row_prefix};
+use crate::op::Table;
+use crate::record::Record;
+
+/// Rows of one key lie together and are read in ranges: larger blocks compress better.
+const EVENT_BLOCK_BYTES: u32 = 16 * 1024;
+
+/// The tables of one join.
+pub(crate) struct Lsm {
+    path: PathBuf,
+    database: Database,
+    pub(crate) events: Keyspace,
+    pub(crate) views: Keyspace,
+    side: [Keyspace; Table::ALL.len()],
+}
+
+/// An unchanging sight of all tables.
+pub(crate) struct Sight {
+    snapshot: Snapshot,
+}
+
+impl Lsm {
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, Error> {
+        let failed = |source| Error::Tables { path: path.to_owned(), source: Box::new(source) };
+        // One worker: with two, one keeps re-queuing compactions to itself.
+        let database = Database::builder(path).worker_threads(1).cache_size(cache_bytes).open().map_err(failed)?;
+        let lz4 = || CompressionPolicy::all(CompressionType::Lz4);
+        let events = || {
+            KeyspaceCreateOptions::default()
+                .data_block_compression_policy(lz4())
+                .data_block_size_policy(BlockSizePolicy::all(EVENT_BLOCK_BYTES))
+        };
+        let plain = || KeyspaceCreateOptions::default().data_block_compression_policy(lz4());
+        let side = |table| database.keyspace(name(table), plain).map_err(failed);
+        Ok(Self {
+            path: path.to_owned(),
+            events: database.keyspace("events", events).map_err(failed)?,
+            views: database.keyspace("views", plain).map_err(failed)?,
+            side: [side(Table::Snapshots)?, side(Table::Late)?, side(Table::Quarantine)?, side(Table::Meta)?],
+            database,
+        })
+    }
+
+    pub(crate) fn side(&self, table: Table) -> &Keyspace {
+        &self.side[table as usize]
+    }
+
+    pub(crate) fn failed(&self, source: fjall::Error) -> Error {
+        Error::Tables { path: self.path.clone(), source: Box::new(source) }
+    }
+
+    fn damaged(&self, what: String) -> Error {
+        Error::Damaged { file: self.path.clone(), offset: 0, what }
+    }
+
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let value = self.side(table).get(key).map_err(|error| self.failed(error))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    pub(crate) fn record(&self, key: &str) -> Result<Option<Record>, Error> {
+        let value = self.views.get(key).map_err(|error| self.failed(error))?;
+        value.map(|value| self.decode_record(key, &value)).transpose()
+    }
+
+    pub(crate) fn decode_record(&self, key: &str, value: &[u8]) -> Result<Record, Error> {
+        postcard::from_bytes(value).map_err(|error| self.damaged(format!("view of key `{key}`: {error}")))
+    }
+
+    pub(crate) fn row(&self, key: &str, at: At<'_>) -> Result<Option<Row>, Error> {
+        let value = self.events.get(row_key(key.as_bytes(), at)).map_err(|error| self.failed(error))?;
+        value.map(|value| self.decode_row(key, at, &value)).transpose()
+    }
+
+    fn decode_row(&self, key: &str, at: At<'_>, value: &[u8]) -> Result<Row, Error> {
+        let (put_at, body): (u64, &str) =
+            postcard::from_bytes(value).map_err(|error| self.damaged(format!("row {at} of key `{key}`: {error}")))?;
+        Ok(Row { position: at.to_position(), put_at, body: body.into() })
+    }
+
+    /// A row from its table's key and value.
+    pub(crate) fn parse_row<'k>(&self, key: &'k [u8], value: &[u8]) -> Result<(&'k str, Row), Error> {
+        let (of, position) =
+            parse_row_key(key).ok_or_else(|| self.damaged("a row's key is unreadable".to_owned()))?;
+        Ok((of, self.decode_row(of, position.at(), value)?))
+    }
+
+    pub(crate) fn sight(&self) -> Sight {
+        Sight { snapshot: self.database.snapshot() }
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        let side: u64 = self.side.iter().map(Keyspace::disk_space).sum();
+        self.events.disk_space() + self.views.disk_space() + side
+    }
+}
+
+impl Sight {
+    /// The rows of a key with after < position <= through, in order.
+    pub(crate) fn rows(
+        &self,
+        lsm: &Lsm,
+        key: &str,
+        after: Option<At<'_>>,
+        through: Option<At<'_>>,
+    ) -> Result<Vec<Row>, Error> {
+        let start = after.map_or_else(|| row_prefix(key), |after| row_key(key.as_bytes(), after));
+        let mut rows = Vec::new();
+        for item in self.snapshot.range(&lsm.events, start..after_rows(key)) {
+            let (row_key, value) = item.into_inner().map_err(|error| lsm.failed(error))?;
+            let (_, row) = lsm.parse_row(&row_key, &value)?;
+            if through.is_some_and(|through| row.position.at() > through) {
+                break;
+            }
+            if after.is_none_or(|after| row.position.at() > after) {
+                rows.push(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Keys and values of a table from `start` on.
+    pub(crate) fn scan<'s>(
+        &'s self,
+        lsm: &'s Lsm,
+        table: &'s Keyspace,
+        start: Vec<u8>,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), Error>> + 's {
+        self.snapshot.range(table, start..).map(|item| {
+            let (key, value) = item.into_inner().map_err(|error| lsm.failed(error))?;
+            Ok((key.to_vec(), value.to_vec()))
+        })
+    }
+}
+
+fn name(table: Table) -> &'static str {
+    match table {
+        Table::Snapshots => "snapshots",
+        Table::Late => "late",
+        Table::Quarantine => "quarantine",
+        Table::Meta => "meta",
+    }
+}
+
+/// A row's value in the table.
+pub(crate) fn encode_row_value(out: &mut Vec<u8>, put_at: u64, body: &str) {
+    let buffer = std::mem::take(out);
+    *out = postcard::to_extend(&(put_at, body), buffer).expect("a row always has bytes: it is plain data");
+}

@@ -1,0 +1,210 @@
+//! What one lock guards: cache, memtables, counters, and how far all of it is durable.
+
+use std::sync::Arc;
+
+use millpond_core::{At, Join, store::Row};
+
+use crate::cache::{Cache, SlotIndex};
+use crate::counters::Counters;
+use crate::error::Error;
+use crate::flush::Frozen;
+use crate::lsm::Lsm;
+use crate::memtable::{Memtable, NO_ROW};
+use crate::op::{Op, Table, read_op};
+use crate::record::Record;
+
+/// Key of the counters in [`Table::Meta`].
+pub(crate) const COUNTERS: &[u8] = b"counters";
+/// Key of the last flushed commit in [`Table::Meta`].
+pub(crate) const FLUSHED: &[u8] = b"flushed";
+
+pub(crate) struct Memory {
+    pub(crate) cache: Cache,
+    pub(crate) active: Memtable,
+    pub(crate) frozen: Option<Arc<Frozen>>,
+    /// Slots changed since the last freeze.
+    pub(crate) dirty: Vec<SlotIndex>,
+    pub(crate) counters: Counters,
+    /// The last commit that is on disk.
+    pub(crate) durable: u64,
+    /// The last commit whose rows are in the tables.
+    pub(crate) flushed: u64,
+    /// Why nothing is done any more.
+    pub(crate) stopped: Option<String>,
+    /// Keys whose tails have grown long.
+    pub(crate) due: Vec<Box<str>>,
+}
+
+impl Memory {
+    pub(crate) fn new(cache_bytes: usize) -> Self {
+        Self {
+            cache: Cache::new(cache_bytes),
+            active: Memtable::default(),
+            frozen: None,
+            dirty: Vec::new(),
+            counters: Counters::default(),
+            durable: 0,
+            flushed: 0,
+            stopped: None,
+            due: Vec::new(),
+        }
+    }
+
+    /// The key's slot, loaded if need be; a key without a view gets an empty record.
+    pub(crate) fn slot_of(&mut self, join: &Join, lsm: &Lsm, key: &str) -> Result<SlotIndex, Error> {
+        if let Some(found) = self.cache.find(key) {
+            return Ok(found);
+        }
+        let record = lsm.record(key)?.unwrap_or_else(|| Record::empty(join));
+        Ok(self.cache.insert(key, record))
+    }
+
+    /// As [`Memory::slot_of`], but `None` for a key without a view.
+    pub(crate) fn known_slot(&mut self, lsm: &Lsm, key: &str) -> Result<Option<SlotIndex>, Error> {
+        if let Some(found) = self.cache.find(key) {
+            return Ok(Some(found).filter(|slot| self.cache.slot(*slot).record.events > 0));
+        }
+        Ok(lsm.record(key)?.map(|record| self.cache.insert(key, record)))
+    }
+
+    pub(crate) fn touch(&mut self, slot: SlotIndex) {
+        let known = self.cache.slot_mut(slot);
+        if !known.dirty {
+            known.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// A stored row that nobody has trimmed.
+    pub(crate) fn row(&self, lsm: &Lsm, slot: SlotIndex, at: At<'_>) -> Result<Option<Row>, Error> {
+        let slot = self.cache.slot(slot);
+        if slot.record.trimmed_to.as_ref().is_some_and(|trimmed_to| at <= trimmed_to.at()) {
+            return Ok(None);
+        }
+        if let Some(row) = self.active.find(&slot.key, at) {
+            return Ok(Some(row.to_row()));
+        }
+        if let Some(row) = self.frozen.as_ref().and_then(|frozen| frozen.memtable.find(&slot.key, at)) {
+            return Ok(Some(row.to_row()));
+        }
+        lsm.row(&slot.key, at)
+    }
+
+    /// The rows of a key in memory, in no order.
+    pub(crate) fn rows_in_memory(&self, slot: SlotIndex) -> Vec<Row> {
+        let [active, frozen] = self.cache.slot(slot).heads;
+        let mut rows: Vec<Row> = self.active.chain(active).map(|row| row.to_row()).collect();
+        if let Some(memtable) = self.frozen.as_ref().map(|frozen| &frozen.memtable) {
+            rows.extend(memtable.chain(frozen).map(|row| row.to_row()));
+        }
+        rows
+    }
+
+    /// A value of a small table.
+    pub(crate) fn get(&self, lsm: &Lsm, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.memtable.get(table, key));
+        match self.active.get(table, key).or_else(frozen) {
+            Some(value) => Ok(value.clone()),
+            None => lsm.get(table, key),
+        }
+    }
+
+    /// Takes in a commit of the log that is not, or not wholly, in the tables.
+    pub(crate) fn replay(&mut self, join: &Join, lsm: &Lsm, commit: u64, payload: &[u8]) -> Result<(), Error> {
+        let base = self.active.arena.len();
+        self.active.arena.extend_from_slice(payload);
+        let unreadable = || Error::Unreadable { what: format!("an operation of commit {commit} in the log") };
+        let mut rest = payload;
+        while !rest.is_empty() {
+            let offset = base + payload.len() - rest.len();
+            let (op, after) = read_op(rest).map_err(|_| unreadable())?;
+            match op {
+                Op::Row(row) => self.replay_row(join, lsm, commit, offset, row)?,
+                Op::View { key, record } => {
+                    let slot = self.slot_of(join, lsm, key)?;
+                    let known = self.cache.slot_mut(slot);
+                    if commit > known.loaded_commit {
+                        known.record = *record;
+                    }
+                    known.trim |= known.record.trimmed_to.is_some();
+                    self.touch(slot);
+                }
+                Op::Put { table: Table::Meta, key: COUNTERS, value: Some(value) } => {
+                    self.counters = postcard::from_bytes(value).map_err(|_| unreadable())?;
+                    self.active.put(Table::Meta, COUNTERS, Some(value));
+                }
+                Op::Put { table, key, value } => self.active.put(table, key, value),
+            }
+            rest = after;
+        }
+        self.active.last_commit = commit;
+        self.durable = commit;
+        Ok(())
+    }
+
+    fn replay_row(
+        &mut self,
+        join: &Join,
+        lsm: &Lsm,
+        commit: u64,
+        offset: usize,
+        row: crate::op::RowRef<'_>,
+    ) -> Result<(), Error> {
+        let slot = self.slot_of(join, lsm, row.key)?;
+        let known = self.cache.slot_mut(slot);
+        if commit > known.loaded_commit {
+            let event = millpond_core::Event::read(join, row.body.as_bytes())
+                .map_err(|source| Error::Row { key: row.key.into(), position: row.at.to_position(), source })?;
+            if let Some(kind) = join.type_index(&event.kind) {
+                known.record.state.fold(join, kind, &event);
+            }
+            known.record.count(row.at, row.put_at, commit);
+        }
+        known.heads[0] = self.active.push(offset, known.heads[0], row.key, row.at);
+        self.touch(slot);
+        Ok(())
+    }
+
+    /// Freezes the memtable, with the records as they are now. All of it must be durable.
+    pub(crate) fn freeze(&mut self) -> Arc<Frozen> {
+        let mut memtable = std::mem::take(&mut self.active);
+        let flushed = postcard::to_stdvec(&memtable.last_commit).expect("a number always has bytes");
+        memtable.put(Table::Meta, FLUSHED, Some(&flushed));
+        let mut frozen = Frozen::new(memtable);
+        for slot in std::mem::take(&mut self.dirty) {
+            self.cache.reaccount(slot);
+            let known = self.cache.slot_mut(slot);
+            known.dirty = false;
+            known.frozen = true;
+            known.heads = [NO_ROW, known.heads[0]];
+            let trimmed_to = if std::mem::take(&mut known.trim) { known.record.trimmed_to.clone() } else { None };
+            frozen.add(slot, &known.key, known.heads[1], trimmed_to, |out| known.record.encode_into(out));
+        }
+        let frozen = Arc::new(frozen);
+        self.frozen = Some(Arc::clone(&frozen));
+        frozen
+    }
+
+    /// Forgets the frozen memtable, whose content the tables hold now.
+    pub(crate) fn thaw(&mut self, frozen: &Frozen) {
+        for slot in frozen.slots() {
+            let known = self.cache.slot_mut(slot);
+            known.frozen = false;
+            known.heads[1] = NO_ROW;
+        }
+        self.flushed = frozen.memtable.last_commit;
+        self.frozen = None;
+    }
+}
+
+impl Record {
+    /// Takes note of a row that was folded.
+    pub(crate) fn count(&mut self, at: At<'_>, put_at: u64, commit: u64) {
+        self.events += 1;
+        self.oldest_put = self.oldest_put.min(put_at);
+        self.commit = commit;
+        if at > self.folded_to.at() {
+            self.folded_to = at.to_position();
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A commit: operations decided in memory, then one frame of the log.
+
+use std::sync::PoisonError;
+
+use millpond_core::{At, Join};
+
+use super::Store;
+use crate::cache::SlotIndex;
+use crate::error::Error;
+use crate::log::Log;
+use crate::lsm::Lsm;
+use crate::memory::{COUNTERS, Memory};
+use crate::op::{RowRef, Table, write_put, write_row, write_view};
+use crate::record::Record;
+
+/// A commit under way. What it changes is seen by nobody until it is durable.
+pub(super) struct Commit<'c> {
+    pub(super) join: &'c Join,
+    pub(super) lsm: &'c Lsm,
+    pub(super) memory: &'c mut Memory,
+    pub(super) number: u64,
+    empty: bool,
+}
+
+impl Commit<'_> {
+    /// Stores a row whose event has been folded into the slot's record.
+    pub(super) fn put_row(&mut self, slot: SlotIndex, at: At<'_>, put_at: u64, body: &str) {
+        let Memory { cache, active, .. } = &mut *self.memory;
+        let known = cache.slot_mut(slot);
+        let offset = active.arena.len();
+        write_row(&mut active.arena, RowRef { key: &known.key, at, put_at, body });
+        known.heads[0] = active.push(offset, known.heads[0], &known.key, at);
+        self.memory.touch(slot);
+        self.empty = false;
+    }
+
+    /// Stores a record as a whole.
+    pub(super) fn put_record(&mut self, slot: SlotIndex, mut record: Record) {
+        record.commit = self.number;
+        let Memory { cache, active, .. } = &mut *self.memory;
+        let known = cache.slot_mut(slot);
+        write_view(&mut active.arena, &known.key, &record);
+        known.record = record;
+        self.memory.touch(slot);
+        self.empty = false;
+    }
+
+    /// Stores or removes a value of a small table.
+    pub(super) fn put(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) {
+        write_put(&mut self.memory.active.arena, table, key, value);
+        self.memory.active.put(table, key, value);
+        self.empty = false;
+    }
+
+    pub(super) fn slot_of(&mut self, key: &str) -> Result<SlotIndex, Error> {
+        self.memory.slot_of(self.join, self.lsm, key)
+    }
+
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.memory.get(self.lsm, table, key)
+    }
+}
+
+impl Store {
+    /// Runs one commit: `build` decides and changes memory, then all of it is made durable.
+    ///
+    /// A commit that only counts is not written: its counts go with the next one.
+    pub(super) fn commit<R>(&self, build: impl FnOnce(&mut Commit<'_>) -> Result<R, Error>) -> Result<R, Error> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory()?;
+        let number = log.next_commit();
+        let start = memory.active.arena.len();
+        let frame = Log::begin_frame(&mut memory.active.arena);
+        let mut commit = Commit { join: &self.join, lsm: &self.lsm, memory: &mut memory, number, empty: true };
+        let built = build(&mut commit);
+        let empty = commit.empty;
+        let built = match built {
+            Ok(built) => built,
+            // Nothing is changed before a decision stands, unless something was put.
+            Err(error) if empty => {
+                memory.active.arena.truncate(start);
+                return Err(error);
+            }
+            Err(error) => {
+                drop(memory);
+                self.shared.stop(format!("a commit broke off: {error}"));
+                return Err(error);
+            }
+        };
+        if empty {
+            memory.active.arena.truncate(start);
+            return Ok(built);
+        }
+        let counters = postcard::to_stdvec(&memory.counters).expect("counters always have bytes: they are plain data");
+        write_put(&mut memory.active.arena, Table::Meta, COUNTERS, Some(&counters));
+        memory.active.put(Table::Meta, COUNTERS, Some(&counters));
+        let sealed = Log::seal_frame(&mut memory.active.arena, frame, number);
+        let bytes = memory.active.arena[start..].to_vec();
+        memory.active.last_commit = number;
+        drop(memory);
+        if let Err(error) = sealed.and_then(|_| log.append(&bytes)) {
+            self.shared.stop(error.to_string());
+            return Err(error);
+        }
+        self.acknowledge(&mut log, number)?;
+        Ok(built)
+    }
+
+    fn acknowledge(&self, log: &mut Log, number: u64) -> Result<(), Error> {
+        let mut memory = self.memory()?;
+        memory.durable = number;
+        self.shared.changed.notify_all();
+        if memory.active.bytes() <= self.options.memtable_bytes {
+            return Ok(());
+        }
+        drop(memory);
+        let memory = self.thawed()?;
+        self.freeze(log, memory)?;
+        self.forget_flushed(log)
+    }
+}

@@ -1,0 +1,208 @@
+//! One join's store: an arrival-order log in front of sorted tables, behind one lock.
+//!
+//! A commit decides and folds in memory, appends one frame to the log, and is acknowledged when
+//! that frame is on disk. Whoever reads a key that is just being committed waits for the disk, so
+//! nothing is ever seen that a crash could take back.
+
+mod commit;
+mod ingest;
+mod late;
+mod open;
+mod quarantine;
+mod read;
+mod rebuild;
+mod snapshot;
+mod verify;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use millpond_core::Join;
+
+pub use ingest::{Batch, Mark, Outcome};
+pub use late::{Accepted, LateEntry};
+pub use open::Opened;
+pub use quarantine::{QuarantineEntry, Retried};
+pub use read::KeyView;
+pub use rebuild::Rebuilt;
+pub use snapshot::Maintained;
+pub use verify::{KeyDifference, Verified};
+
+use crate::counters::Counters;
+use crate::error::Error;
+use crate::flush::Frozen;
+use crate::log::Log;
+use crate::lsm::Lsm;
+use crate::memory::Memory;
+
+/// How much memory the store may take, and whether it waits for the disk.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of views kept in memory.
+    pub cache_bytes: usize,
+    /// Bytes of new rows kept in memory before they are flushed; twice this while a flush runs.
+    pub memtable_bytes: usize,
+    /// Bytes of table blocks kept in memory.
+    pub block_cache_bytes: u64,
+    /// Whether a commit is on disk before it is acknowledged. Off only where the source can be
+    /// read again, as in a rebuild.
+    pub durable: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 256 << 20,
+            memtable_bytes: 64 << 20,
+            block_cache_bytes: 64 << 20,
+            durable: true,
+        }
+    }
+}
+
+/// The durable views of one join. All methods may be called from many threads.
+pub struct Store {
+    join: Join,
+    dir: PathBuf,
+    options: Options,
+    lsm: Arc<Lsm>,
+    /// Held for the whole of a commit: there is one writer at a time.
+    log: Mutex<Log>,
+    shared: Arc<Shared>,
+    flusher: Option<(mpsc::Sender<Arc<Frozen>>, JoinHandle<()>)>,
+}
+
+/// What the flusher's thread shares with the rest.
+struct Shared {
+    memory: Mutex<Memory>,
+    /// Told whenever something became durable, flushed, or stopped.
+    changed: Condvar,
+}
+
+impl Shared {
+    /// A panic under the lock leaves memory half changed: then the store is stopped, not used.
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
+            let mut memory = poisoned.into_inner();
+            memory.stopped.get_or_insert_with(|| "a thread panicked in the middle of a change".to_owned());
+            memory
+        })
+    }
+
+    fn wait<'m>(&self, memory: MutexGuard<'m, Memory>) -> MutexGuard<'m, Memory> {
+        self.changed.wait(memory).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self, reason: String) {
+        self.lock().stopped.get_or_insert(reason);
+        self.changed.notify_all();
+    }
+}
+
+impl Store {
+    /// The definition it serves.
+    #[must_use]
+    pub fn join(&self) -> &Join {
+        &self.join
+    }
+
+    /// What was counted since the join was made.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.lock().counters.clone()
+    }
+
+    /// Bytes on disk: log and tables.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        let log = self.log.lock().map_or(0, |log| log.bytes());
+        log + self.lsm.bytes()
+    }
+
+    /// The memory, if the store is not stopped.
+    fn memory(&self) -> Result<MutexGuard<'_, Memory>, Error> {
+        usable(self.shared.lock())
+    }
+
+    /// Moves everything from the log into the tables, so that the next opening has nothing to
+    /// replay.
+    ///
+    /// # Errors
+    /// If the tables cannot be written.
+    pub fn flush(&self) -> Result<(), Error> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = self.thawed()?;
+        if memory.active.is_empty() {
+            return Ok(());
+        }
+        self.freeze(&mut log, memory)?;
+        drop(self.thawed()?);
+        self.forget_flushed(&mut log)
+    }
+
+    /// Flushes and closes: what dropping the store does not, since the log has everything.
+    ///
+    /// # Errors
+    /// If the tables cannot be written; nothing acknowledged is lost.
+    pub fn close(self) -> Result<(), Error> {
+        self.flush()
+    }
+
+    /// Waits until no memtable is being flushed.
+    fn thawed(&self) -> Result<MutexGuard<'_, Memory>, Error> {
+        let mut memory = self.memory()?;
+        while memory.frozen.is_some() {
+            memory = usable(self.shared.wait(memory))?;
+        }
+        Ok(memory)
+    }
+
+    /// Hands the memtable, all of which is durable, to the flusher.
+    fn freeze(&self, log: &mut Log, mut memory: MutexGuard<'_, Memory>) -> Result<(), Error> {
+        let frozen = memory.freeze();
+        drop(memory);
+        log.rotate().inspect_err(|error| self.shared.stop(error.to_string()))?;
+        if let Some((sender, _)) = &self.flusher {
+            // The thread only ends when the sender is dropped, or stopped the store: then it is too late anyway.
+            let _ = sender.send(frozen);
+        }
+        Ok(())
+    }
+
+    /// Removes the part of the log that the tables hold.
+    fn forget_flushed(&self, log: &mut Log) -> Result<(), Error> {
+        let flushed = self.memory()?.flushed;
+        log.remove_through(flushed)?;
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some((sender, thread)) = self.flusher.take() {
+            drop(sender);
+            // A panic there has stopped the store already; there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn usable(memory: MutexGuard<'_, Memory>) -> Result<MutexGuard<'_, Memory>, Error> {
+    match &memory.stopped {
+        Some(reason) => Err(Error::Stopped { reason: reason.clone() }),
+        None => Ok(memory),
+    }
+}
+
+/// The flusher's thread: one frozen memtable after the other.
+fn flush_all(frozen: &mpsc::Receiver<Arc<Frozen>>, lsm: &Lsm, shared: &Shared) {
+    while let Ok(next) = frozen.recv() {
+        if let Err(error) = next.flush(lsm) {
+            shared.stop(format!("flushing to the tables failed: {error}"));
+            return;
+        }
+        shared.lock().thaw(&next);
+        shared.changed.notify_all();
+    }
+}

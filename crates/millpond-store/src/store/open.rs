@@ -1,0 +1,130 @@
+//! Opening: tables first, then the log's tail over them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+
+use millpond_core::Join;
+
+use super::{Options, Shared, Store, flush_all};
+use crate::error::Error;
+use crate::folder::{self, DataFolder};
+use crate::log::{Log, LogOptions, Recovery, Sync};
+use crate::lsm::Lsm;
+use crate::memory::{COUNTERS, FLUSHED, Memory};
+use crate::op::Table;
+
+/// What opening found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Whether the join was made just now.
+    pub created: bool,
+    /// Commits of the log that were folded again.
+    pub commits_replayed: u64,
+    /// The unfinished commit at the end of the log that was cut off, if there was one: file, offset
+    /// and bytes. It had never been acknowledged.
+    pub torn: Option<(PathBuf, u64, u64)>,
+}
+
+impl Store {
+    /// Opens a join by its name, with its stored definition.
+    ///
+    /// # Errors
+    /// [`Error::NoJoin`] if there is none; [`Error::Damaged`] if its files are not whole.
+    pub fn open(folder: &DataFolder, name: &str, options: Options) -> Result<(Self, Opened), Error> {
+        let dir = folder.join_dir(name);
+        finish_swap(&dir)?;
+        // A name from outside must not lead out of the folder: only names that are listed are opened.
+        let known = folder.joins()?;
+        if !known.iter().any(|join| join == name) {
+            return Err(Error::NoJoin { name: name.to_owned(), known });
+        }
+        let text = folder::read_definition(&dir)?
+            .ok_or_else(|| Error::NoJoin { name: name.to_owned(), known })?;
+        let join = Join::parse(&text).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
+        open_dir(&dir, join, options, false)
+    }
+
+    /// Opens the join of a definition, making it if it is not there. If its stored definition
+    /// makes other states, the store opens as it is: [`Store::rebuild`] is the caller's decision.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_or_create(folder: &DataFolder, join: Join, options: Options) -> Result<(Self, Opened), Error> {
+        let dir = folder.join_dir(join.name());
+        finish_swap(&dir)?;
+        let Some(stored) = folder::read_definition(&dir)? else {
+            folder::create(&dir, join.source_text())?;
+            folder::sync_dir(folder.dir())?;
+            return open_dir(&dir, join, options, true);
+        };
+        let stored = Join::parse(&stored).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
+        if stored.fingerprint() != join.fingerprint() {
+            return open_dir(&dir, stored, options, false);
+        }
+        if stored.source_text() != join.source_text() {
+            folder::write_definition(&dir, join.source_text())?; // defaults, lateness and the like
+        }
+        open_dir(&dir, join, options, false)
+    }
+}
+
+/// Opens what is in a join's folder under a definition that fits it.
+pub(super) fn open_dir(dir: &Path, join: Join, options: Options, created: bool) -> Result<(Store, Opened), Error> {
+    let lsm = Arc::new(Lsm::open(&dir.join("tables"), options.block_cache_bytes)?);
+    let mut memory = Memory::new(options.cache_bytes);
+    let unreadable = |what: &str| Error::Unreadable { what: what.to_owned() };
+    if let Some(value) = lsm.get(Table::Meta, FLUSHED)? {
+        memory.flushed = postcard::from_bytes(&value).map_err(|_| unreadable("the mark of the last flush"))?;
+    }
+    if let Some(value) = lsm.get(Table::Meta, COUNTERS)? {
+        memory.counters = postcard::from_bytes(&value).map_err(|_| unreadable("the counters"))?;
+    }
+    memory.durable = memory.flushed;
+    let sync = if options.durable { Sync::Every } else { Sync::Never };
+    let log_options = LogOptions { dir: dir.join("log"), sync };
+    let (log, recovery): (Log, Recovery) = Log::open(log_options, memory.flushed, |commit| {
+        memory.replay(&join, &lsm, commit.number, commit.payload)
+    })?;
+    let shared = Arc::new(Shared { memory: Mutex::new(memory), changed: Condvar::new() });
+    let flusher = start_flusher(&lsm, &shared)?;
+    let opened = Opened {
+        created,
+        commits_replayed: recovery.commits_replayed,
+        torn: recovery.torn.map(|torn| (torn.file, torn.offset, torn.bytes)),
+    };
+    let log = Mutex::new(log);
+    Ok((Store { join, dir: dir.to_owned(), options, lsm, log, shared, flusher: Some(flusher) }, opened))
+}
+
+fn start_flusher(
+    lsm: &Arc<Lsm>,
+    shared: &Arc<Shared>,
+) -> Result<(mpsc::Sender<Arc<crate::flush::Frozen>>, std::thread::JoinHandle<()>), Error> {
+    let (sender, receiver) = mpsc::channel();
+    let (lsm, shared) = (Arc::clone(lsm), Arc::clone(shared));
+    let thread = std::thread::Builder::new()
+        .name("millpond-flush".into())
+        .spawn(move || flush_all(&receiver, &lsm, &shared))
+        .map_err(Error::io("start a thread for", Path::new("flushing")))?;
+    Ok((sender, thread))
+}
+
+/// Where a rebuild is made, and where the old store waits to be removed.
+pub(super) fn rebuild_dirs(dir: &Path) -> (PathBuf, PathBuf) {
+    (dir.with_extension("rebuild"), dir.with_extension("old"))
+}
+
+/// Ends what a crash left of a rebuild: see `rebuild.rs` for the order of its renames.
+pub(super) fn finish_swap(dir: &Path) -> Result<(), Error> {
+    let (new, old) = rebuild_dirs(dir);
+    if !dir.exists() && new.exists() && old.exists() {
+        fs::rename(&new, dir).map_err(Error::io("rename", &new))?;
+    }
+    for left in [new, old] {
+        if left.exists() && dir.exists() {
+            fs::remove_dir_all(&left).map_err(Error::io("remove", &left))?;
+        }
+    }
+    Ok(())
+}

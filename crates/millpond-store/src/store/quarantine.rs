@@ -1,0 +1,145 @@
+//! Quarantine: what could not be joined, whole, with its reason.
+
+use millpond_core::Reason;
+use millpond_core::store::Quarantined;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::commit::Commit;
+use super::ingest::{Batch, Outcome};
+use super::{Store, usable};
+use crate::error::Error;
+use crate::op::Table;
+
+/// An entry of the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineEntry {
+    /// Identifies the bytes: 32 hexadecimal digits.
+    pub id: String,
+    /// What, why and when.
+    pub quarantined: Quarantined,
+}
+
+/// What became of a retried entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// It left the quarantine, with these outcomes.
+    Left(Vec<Outcome>),
+    /// It is still no event that could be joined.
+    Stays(Outcome),
+    /// There is no such entry.
+    Unknown,
+}
+
+/// Keeps an entry. The same bytes are kept once, however often they come.
+pub(super) fn keep(commit: &mut Commit<'_>, quarantined: &Quarantined) -> Result<(), Error> {
+    let place = identity(quarantined).to_be_bytes();
+    if commit.get(Table::Quarantine, &place)?.is_none() {
+        let value = postcard::to_stdvec(quarantined).expect("an entry always has bytes: it is plain data");
+        commit.put(Table::Quarantine, &place, Some(&value));
+    }
+    Ok(())
+}
+
+/// Of a broken piece perhaps only the head is kept: then where it lay is part of what it is.
+fn identity(quarantined: &Quarantined) -> u128 {
+    let Quarantined { rejection, bytes, .. } = quarantined;
+    match rejection.reason {
+        Reason::BrokenInput => xxh3_128(&[bytes.as_slice(), rejection.detail.as_bytes()].concat()),
+        _ => xxh3_128(bytes),
+    }
+}
+
+fn place_of(id: &str) -> Option<[u8; 16]> {
+    (id.len() == 32).then(|| u128::from_str_radix(id, 16).ok()).flatten().map(u128::to_be_bytes)
+}
+
+fn decode(bytes: &[u8]) -> Result<Quarantined, Error> {
+    postcard::from_bytes(bytes).map_err(|_| Error::Unreadable { what: "an entry of the quarantine".into() })
+}
+
+impl Store {
+    /// Hands over the entries, in the order of their ids.
+    ///
+    /// # Errors
+    /// If the tables cannot be read, or `each` fails.
+    pub fn each_quarantined<E: From<Error>>(
+        &self,
+        mut each: impl FnMut(QuarantineEntry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each_side(Table::Quarantine, |place, value| {
+            let id = place.iter().map(|byte| format!("{byte:02x}")).collect();
+            each(QuarantineEntry { id, quarantined: decode(value)? })
+        })
+    }
+
+    /// Tries to join an entry again: it may have been from the future, of a type that another
+    /// definition knows, or without the key that this one asks for.
+    ///
+    /// # Errors
+    /// If the store failed.
+    pub fn retry_quarantined(&self, id: &str, now: u64) -> Result<Retried, Error> {
+        let Some(place) = place_of(id) else { return Ok(Retried::Unknown) };
+        let Some(value) = self.memory()?.get(&self.lsm, Table::Quarantine, &place)? else {
+            return Ok(Retried::Unknown);
+        };
+        let bytes = decode(&value)?.bytes;
+        let outcomes = self.ingest(&Batch { events: &[&bytes], now, ..Batch::default() })?;
+        let outcomes: Vec<Outcome> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+        match outcomes.iter().find(|outcome| matches!(outcome, Outcome::Quarantined(_) | Outcome::Ignored)) {
+            Some(stays) => Ok(Retried::Stays(*stays)),
+            None => {
+                self.drop_quarantined(id)?;
+                Ok(Retried::Left(outcomes))
+            }
+        }
+    }
+
+    /// Removes an entry for good; whether there was one.
+    ///
+    /// # Errors
+    /// If the store failed.
+    pub fn drop_quarantined(&self, id: &str) -> Result<bool, Error> {
+        let Some(place) = place_of(id) else { return Ok(false) };
+        self.commit(|commit| {
+            let there = commit.get(Table::Quarantine, &place)?.is_some();
+            if there {
+                commit.put(Table::Quarantine, &place, None);
+            }
+            Ok(there)
+        })
+    }
+
+    /// The values of a small table, memory and tables as one, in order.
+    pub(super) fn each_side<E: From<Error>>(
+        &self,
+        table: Table,
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut memory = self.memory()?;
+        while memory.durable < memory.active.last_commit {
+            memory = usable(self.shared.wait(memory))?;
+        }
+        let mut recent: std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>> = std::collections::BTreeMap::new();
+        let frozen = memory.frozen.iter().flat_map(|frozen| frozen.memtable.side_of(table));
+        for (key, value) in frozen.chain(memory.active.side_of(table)) {
+            recent.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+        }
+        let sight = self.lsm.sight();
+        drop(memory);
+        let mut recent = recent.into_iter().peekable();
+        for item in sight.scan(&self.lsm, self.lsm.side(table), Vec::new()) {
+            let (key, value) = item?;
+            while let Some((earlier, value)) = recent.next_if(|(recent, _)| *recent < key) {
+                value.map_or(Ok(()), |value| each(&earlier, &value))?;
+            }
+            match recent.next_if(|(recent, _)| *recent == key) {
+                Some((_, newer)) => newer.map_or(Ok(()), |value| each(&key, &value))?,
+                None => each(&key, &value)?,
+            }
+        }
+        for (key, value) in recent {
+            value.map_or(Ok(()), |value| each(&key, &value))?;
+        }
+        Ok(())
+    }
+}

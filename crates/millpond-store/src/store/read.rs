@@ -1,0 +1,197 @@
+//! Reading: memory and tables as one, and never what is not durable yet.
+
+use std::collections::BTreeMap;
+use std::sync::MutexGuard;
+
+use millpond_core::store::Row;
+use millpond_core::{Position, Snapshot, View};
+
+use super::{Store, usable};
+use crate::cache::Slot;
+use crate::error::Error;
+use crate::lsm::Sight;
+use crate::memory::Memory;
+use crate::op::Table;
+use crate::record::Record;
+
+/// A key's view, and the rows after its snapshot, of one moment.
+#[derive(Clone, Debug)]
+pub struct KeyView {
+    /// The view; its version is the number of the commit that changed it last.
+    pub view: View,
+    /// All rows after the snapshot, in order.
+    pub tail: Vec<Row>,
+}
+
+impl Store {
+    /// The view of a key, without its snapshot's state.
+    ///
+    /// # Errors
+    /// If the store is stopped or its tables cannot be read.
+    pub fn view(&self, key: &str) -> Result<Option<View>, Error> {
+        let (mut memory, known) = self.durable_slot(key)?;
+        let Some(slot) = known else { return Ok(None) };
+        let memory = &mut *memory;
+        Ok(Some(memory.cache.slot(slot).record.view(&self.join, None)))
+    }
+
+    /// The document of a key as one line of JSON.
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn document(&self, key: &str) -> Result<Option<String>, Error> {
+        Ok(self.view(key)?.map(|view| view.state.document(&self.join, key)))
+    }
+
+    /// The view of a key with its snapshot, and its tail.
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn key_view(&self, key: &str) -> Result<Option<KeyView>, Error> {
+        let (mut memory, known) = self.durable_slot(key)?;
+        let Some(slot) = known else { return Ok(None) };
+        let view = whole_view(self, &mut memory, slot)?;
+        let recent = memory.rows_in_memory(slot);
+        let sight = self.lsm.sight();
+        drop(memory);
+        let tail = self.merged(&sight, key, view.through(), recent)?;
+        Ok(Some(KeyView { view, tail }))
+    }
+
+    /// All rows of a key that are not trimmed, in order: those that the snapshot covers too.
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn rows(&self, key: &str) -> Result<Vec<Row>, Error> {
+        let (memory, known) = self.durable_slot(key)?;
+        let Some(slot) = known else { return Ok(Vec::new()) };
+        let trimmed_to = memory.cache.slot(slot).record.trimmed_to.clone();
+        let recent = memory.rows_in_memory(slot);
+        let sight = self.lsm.sight();
+        drop(memory);
+        self.merged(&sight, key, trimmed_to.as_ref(), recent)
+    }
+
+    /// Up to `limit` keys after `after` with a given prefix, with their documents, in the order of
+    /// keys.
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn documents(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, Error> {
+        let mut documents = Vec::new();
+        for (key, record) in self.records(prefix, after, limit)? {
+            let document = record.state.document(&self.join, &key);
+            documents.push((key, document));
+        }
+        Ok(documents)
+    }
+
+    /// Keys of a page, as [`Store::documents`].
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
+        Ok(self.records(prefix, after, limit)?.into_iter().map(|(key, _)| key).collect())
+    }
+
+    pub(super) fn records(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Record)>, Error> {
+        let mut memory = self.memory()?;
+        while memory.durable < memory.active.last_commit {
+            memory = usable(self.shared.wait(memory))?;
+        }
+        let wanted = |key: &str| key.starts_with(prefix) && after.is_none_or(|after| key > after);
+        // What is not flushed yet is in no order; only the part that can be on this page is copied.
+        let mut fresh: Vec<&Slot> = memory
+            .cache
+            .iter()
+            .filter(|slot| (slot.dirty || slot.frozen) && slot.record.events > 0 && wanted(&slot.key))
+            .collect();
+        if fresh.len() > limit {
+            fresh.select_nth_unstable_by(limit, |a, b| a.key.cmp(&b.key));
+            fresh.truncate(limit);
+        }
+        let mut recent: BTreeMap<String, Record> =
+            fresh.into_iter().map(|slot| (slot.key.to_string(), slot.record.clone())).collect();
+        let sight = self.lsm.sight();
+        drop(memory);
+        let start = after.map_or_else(|| prefix.as_bytes().to_vec(), |after| after.as_bytes().max(prefix.as_bytes()).to_vec());
+        let mut stored = 0;
+        for item in sight.scan(&self.lsm, &self.lsm.views, start) {
+            let (key, value) = item?;
+            let key = String::from_utf8(key).map_err(|_| Error::Unreadable { what: "a key of a view".into() })?;
+            if !key.starts_with(prefix) || stored == limit {
+                break;
+            }
+            if wanted(&key) {
+                stored += 1;
+                let record = self.lsm.decode_record(&key, &value)?;
+                recent.entry(key).or_insert(record);
+            }
+        }
+        Ok(recent.into_iter().take(limit).collect())
+    }
+
+    /// Every record, in the order of keys, page by page.
+    pub(super) fn each_record(&self, mut each: impl FnMut(&str, Record) -> Result<(), Error>) -> Result<(), Error> {
+        const PAGE: usize = 1_000;
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.records("", after.as_deref(), PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (key, record) in page {
+                each(&key, record)?;
+            }
+        }
+    }
+
+    /// The slot of a key, once what is in it is durable.
+    fn durable_slot(&self, key: &str) -> Result<(MutexGuard<'_, Memory>, Option<u32>), Error> {
+        let mut memory = self.memory()?;
+        loop {
+            let Some(slot) = memory.known_slot(&self.lsm, key)? else { return Ok((memory, None)) };
+            if memory.cache.slot(slot).record.commit <= memory.durable {
+                return Ok((memory, Some(slot)));
+            }
+            memory = usable(self.shared.wait(memory))?;
+        }
+    }
+
+    /// Rows of memory and tables after a position, as one.
+    pub(super) fn merged(
+        &self,
+        sight: &Sight,
+        key: &str,
+        after: Option<&Position>,
+        recent: Vec<Row>,
+    ) -> Result<Vec<Row>, Error> {
+        let mut rows = sight.rows(&self.lsm, key, after.map(Position::at), None)?;
+        rows.extend(recent.into_iter().filter(|row| after.is_none_or(|after| row.position > *after)));
+        rows.sort_by(|a, b| a.position.cmp(&b.position));
+        rows.dedup_by(|a, b| a.position == b.position); // while it is flushed, a row is in both
+        Ok(rows)
+    }
+}
+
+/// The record and its snapshot as one view.
+pub(super) fn whole_view(store: &Store, memory: &mut Memory, slot: u32) -> Result<View, Error> {
+    let known = memory.cache.slot(slot);
+    let snapshot = match &known.record.closed {
+        None => None,
+        Some(_) => {
+            let value = memory.get(&store.lsm, Table::Snapshots, known.key.as_bytes())?;
+            let value = value.ok_or_else(|| Error::Unreadable { what: format!("the snapshot of key `{}`", known.key) })?;
+            Some(decode_snapshot(&known.key, &value)?)
+        }
+    };
+    Ok(known.record.view(&store.join, snapshot))
+}
+
+pub(super) fn decode_snapshot(key: &str, value: &[u8]) -> Result<Snapshot, Error> {
+    postcard::from_bytes(value).map_err(|_| Error::Unreadable { what: format!("the snapshot of key `{key}`") })
+}

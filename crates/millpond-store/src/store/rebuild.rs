@@ -1,0 +1,138 @@
+//! Rebuild: joins all stored events anew under a changed definition, beside the old store, and
+//! then takes its place.
+
+use std::fs;
+
+use millpond_core::Join;
+use millpond_core::store::Row;
+
+use super::ingest::{Batch, Outcome};
+use super::open::{open_dir, rebuild_dirs};
+use super::{Options, Store};
+use crate::error::Error;
+use crate::folder::{self, DataFolder};
+use crate::op::Table;
+
+/// Events of one commit while rebuilding.
+const BATCH_ROWS: usize = 1_000;
+
+/// What a rebuild did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Rows read from the old store.
+    pub rows: u64,
+    /// Events joined under the new definition.
+    pub accepted: u64,
+    /// Rows whose type the new definition does not know.
+    pub ignored: u64,
+    /// Rows that have no key under the new definition: they are in quarantine.
+    pub quarantined: u64,
+}
+
+impl Store {
+    /// Whether a definition makes the states that are stored here.
+    #[must_use]
+    pub fn serves(&self, join: &Join) -> bool {
+        self.join.fingerprint() == join.fingerprint()
+    }
+
+    /// How many keys have lost rows to a trim: with any, history is not complete.
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub fn trimmed_keys(&self) -> Result<u64, Error> {
+        let mut trimmed = 0;
+        self.each_record(|_, record| {
+            trimmed += u64::from(record.trimmed_to.is_some());
+            Ok(())
+        })?;
+        Ok(trimmed)
+    }
+
+    /// Rebuilds under `join`, and opens the result. The old store stays whole until the new one is
+    /// complete and durable; a crash in between leaves one of the two.
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`] if history was trimmed; otherwise if a store fails. The old one is
+    /// unchanged.
+    pub fn rebuild(
+        self,
+        folder: &DataFolder,
+        join: Join,
+        mut progress: impl FnMut(&Rebuilt),
+    ) -> Result<(Self, Rebuilt), Error> {
+        let trimmed = self.trimmed_keys()?;
+        if trimmed > 0 {
+            return Err(Error::Incomplete { name: self.join.name().to_owned(), trimmed_keys: trimmed });
+        }
+        self.flush()?;
+        let options = self.options.clone();
+        let dir = self.dir.clone();
+        let (new_dir, old_dir) = rebuild_dirs(&dir);
+        if new_dir.exists() {
+            fs::remove_dir_all(&new_dir).map_err(Error::io("remove", &new_dir))?;
+        }
+        folder::create(&new_dir, join.source_text())?;
+        let quick = Options { durable: false, ..options.clone() };
+        let definition = join.source_text().to_owned();
+        let (new, _) = open_dir(&new_dir, join, quick, true)?;
+        let done = self.copy_into(&new, &mut progress)?;
+        // The tables are synced by the flush, and the log holds nothing after it.
+        new.close()?;
+        drop(self);
+        fs::rename(&dir, &old_dir).map_err(Error::io("rename", &dir))?;
+        fs::rename(&new_dir, &dir).map_err(Error::io("rename", &new_dir))?;
+        folder::sync_dir(folder.dir())?;
+        fs::remove_dir_all(&old_dir).map_err(Error::io("remove", &old_dir))?;
+        let join = Join::parse(&definition).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
+        Ok((open_dir(&dir, join, options, false)?.0, done))
+    }
+
+    fn copy_into(&self, new: &Self, progress: &mut impl FnMut(&Rebuilt)) -> Result<Rebuilt, Error> {
+        let sight = self.lsm.sight();
+        let mut done = Rebuilt::default();
+        let mut batch: Vec<Row> = Vec::with_capacity(BATCH_ROWS);
+        for item in sight.scan(&self.lsm, &self.lsm.events, Vec::new()) {
+            let (key, value) = item?;
+            let (_, row) = self.lsm.parse_row(&key, &value)?;
+            // A commit has one clock: rows of another `put_at` start a new one.
+            if batch.len() == BATCH_ROWS || batch.first().is_some_and(|first| first.put_at != row.put_at) {
+                new.copy_batch(&mut batch, &mut done)?;
+                progress(&done);
+            }
+            batch.push(row);
+        }
+        new.copy_batch(&mut batch, &mut done)?;
+        self.each_side(Table::Quarantine, |place, value| new.copy_value(Table::Quarantine, place, value))?;
+        self.each_side(Table::Late, |place, value| new.copy_value(Table::Late, place, value))?;
+        let counters = self.counters();
+        new.memory()?.counters = counters;
+        new.copy_value(Table::Meta, b"mark/rebuilt", b"")?;
+        Ok(done)
+    }
+
+    fn copy_batch(&self, batch: &mut Vec<Row>, done: &mut Rebuilt) -> Result<(), Error> {
+        let Some(first) = batch.first() else { return Ok(()) };
+        let events: Vec<&[u8]> = batch.iter().map(|row| row.body.as_bytes()).collect();
+        let outcomes = self.ingest(&Batch { events: &events, now: first.put_at, ..Batch::default() })?;
+        done.rows += batch.len() as u64;
+        for (_, outcome) in outcomes {
+            match outcome {
+                Outcome::Accepted => done.accepted += 1,
+                Outcome::Ignored => done.ignored += 1,
+                Outcome::Quarantined(_) => done.quarantined += 1,
+                // An event of several keys is stored once a key, and comes as often.
+                Outcome::Duplicate | Outcome::Late => {}
+            }
+        }
+        batch.clear();
+        Ok(())
+    }
+
+    fn copy_value(&self, table: Table, place: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.commit(|commit| {
+            commit.put(table, place, Some(value));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! `millpond snapshot` and `millpond trim`, of one key or of all.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use millpond_store::Store;
+
+use super::view::no_view;
+use super::{now, open};
+use crate::cli::OfKeys;
+use crate::output::{grouped, stdout};
+
+/// Keys of one commit.
+const PAGE: usize = 64;
+
+pub(super) fn snapshot(args: &OfKeys) -> Result<ExitCode> {
+    let store = open(&args.data, &args.join)?;
+    let now = now(&args.data);
+    let (mut keys, mut closed, mut tail_events) = (0u64, 0u64, 0u64);
+    each_page(&store, args, |page| {
+        for made in store.snapshot(page, now)? {
+            keys += 1;
+            closed += u64::from(made.closed);
+            tail_events += made.tail_events;
+        }
+        Ok(())
+    })?;
+    let (shown_keys, shown_closed, tail) = (grouped(keys), grouped(closed), grouped(tail_events));
+    let json = format!("{{\"keys\":{keys},\"snapshots\":{closed},\"tail_events\":{tail_events}}}");
+    let text = format!("{shown_keys} keys: {shown_closed} new snapshots; {tail} events stay in the tails");
+    finish(&store, args, &json, &text)
+}
+
+pub(super) fn trim(args: &OfKeys) -> Result<ExitCode> {
+    let store = open(&args.data, &args.join)?;
+    let (mut keys, mut trimmed) = (0u64, 0u64);
+    each_page(&store, args, |page| {
+        keys += page.len() as u64;
+        trimmed += store.trim(page)?.iter().sum::<u64>();
+        Ok(())
+    })?;
+    let json = format!("{{\"keys\":{keys},\"trimmed\":{trimmed}}}");
+    let text = format!("{} keys: {} events that snapshots cover are trimmed", grouped(keys), grouped(trimmed));
+    finish(&store, args, &json, &text)
+}
+
+fn finish(store: &Store, args: &OfKeys, json: &str, text: &str) -> Result<ExitCode> {
+    store.flush()?;
+    let mut out = stdout();
+    writeln!(out, "{}", if args.data.json { json } else { text })?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn each_page(store: &Store, args: &OfKeys, mut each: impl FnMut(&[&str]) -> Result<()>) -> Result<()> {
+    if let Some(key) = &args.key {
+        anyhow::ensure!(store.view(key)?.is_some(), no_view(&args.join, key));
+        return each(&[key]);
+    }
+    let mut after: Option<String> = None;
+    loop {
+        let keys = store.keys("", after.as_deref(), PAGE)?;
+        let Some(last) = keys.last() else { return Ok(()) };
+        after = Some(last.clone());
+        let page: Vec<&str> = keys.iter().map(String::as_str).collect();
+        each(&page)?;
+    }
+}

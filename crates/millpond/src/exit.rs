@@ -1,0 +1,59 @@
+//! Exit codes, so that a script can tell apart what went wrong.
+
+use std::process::ExitCode;
+
+use millpond_core::Faults;
+use millpond_store::Error;
+
+/// Something failed.
+const FAILED: u8 = 1;
+/// The command line (by clap) or the definition is wrong.
+const WRONG: u8 = 2;
+/// `verify` found differences.
+pub(crate) const DIFFERENT: u8 = 3;
+/// The join, key or entry is not there.
+pub(crate) const NOT_FOUND: u8 = 4;
+/// Another process has the data folder.
+const IN_USE: u8 = 5;
+/// The definition changed and history is not complete.
+const INCOMPLETE: u8 = 6;
+
+/// What was asked for is not there.
+#[derive(Debug)]
+pub(crate) struct NotFound(pub(crate) String);
+
+impl std::fmt::Display for NotFound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotFound {}
+
+/// Says what went wrong on standard error, and with which code to end.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let broken_pipe = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
+    if broken_pipe {
+        return ExitCode::SUCCESS; // `millpond view … | head`: the reader has enough
+    }
+    eprintln!("millpond: {error:#}");
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<NotFound>().is_some() {
+        return NOT_FOUND;
+    }
+    if error.downcast_ref::<Faults>().is_some() {
+        return WRONG;
+    }
+    match error.downcast_ref::<Error>() {
+        Some(Error::NoJoin { .. } | Error::NoData { .. }) => NOT_FOUND,
+        Some(Error::InUse { .. }) => IN_USE,
+        Some(Error::Incomplete { .. }) => INCOMPLETE,
+        _ => FAILED,
+    }
+}

@@ -1,0 +1,55 @@
+//! What is printed: counts people can read, and lines scripts can.
+
+use std::io::{self, BufWriter, Stdout, Write};
+
+/// Standard output, buffered; flush it at the end.
+pub(crate) fn stdout() -> BufWriter<Stdout> {
+    BufWriter::new(io::stdout())
+}
+
+/// 1234567 as `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Names and counts, aligned; a note behind a count where there is one.
+pub(crate) fn counts(out: &mut impl Write, rows: &[(&str, u64, String)]) -> io::Result<()> {
+    let name_width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    let width = rows.iter().map(|(_, count, _)| grouped(*count).len()).max().unwrap_or(0);
+    for (name, count, note) in rows {
+        let line = format!("  {name:name_width$}  {count:>width$}  {note}", count = grouped(*count));
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// An event's text on one line: line ends in JSON are only ever white space between its parts.
+pub(crate) fn one_line(json: &str) -> String {
+    json.replace(['\n', '\r'], " ")
+}
+
+/// Milliseconds as a date and time in UTC.
+pub(crate) fn utc(ms: u64) -> String {
+    let instant = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    instant.map_or_else(|| format!("{ms} ms"), |instant| instant.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_grouped_by_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}
