@@ -4,8 +4,6 @@
 //! no longer needed. Each step may be repeated: a crash in between only means that the log is
 //! replayed over tables that hold part of it already.
 
-use std::cmp::Ordering;
-
 use millpond_core::Position;
 
 use crate::cache::SlotIndex;
@@ -94,18 +92,19 @@ impl Frozen {
                 }
             }
             rows.clear();
-            let kept = |row: &RowRef<'_>| frozen.trimmed_to.as_ref().is_none_or(|trimmed_to| row.at > trimmed_to.at());
+            let trimmed_to = frozen.trimmed_to.as_ref().map(|at| (at.timestamp, at.id.as_bytes()));
+            let kept = |row: &RowRef<'_>| trimmed_to.is_none_or(|trimmed_to| row.place() > trimmed_to);
             rows.extend(self.memtable.chain(frozen.head).filter(kept));
             // Arrivals are nearly in order: the chain, newest first, is nearly sorted backwards.
             rows.reverse();
-            if rows.windows(2).any(|pair| pair[0].at.cmp(&pair[1].at) != Ordering::Less) {
-                rows.sort_by_key(|row| row.at);
-                rows.dedup_by_key(|row| row.at);
+            if rows.windows(2).any(|pair| pair[0].place() >= pair[1].place()) {
+                rows.sort_by_key(RowRef::place);
+                rows.dedup_by_key(|row| row.place());
             }
             for row in &rows {
                 row_key.clear();
                 value.clear();
-                write_row_key(&mut row_key, key, row.at);
+                write_row_key(&mut row_key, key, row.place());
                 encode_row_value(&mut value, row.put_at, row.body);
                 ingestion.write(row_key.as_slice(), value.as_slice())?;
             }
@@ -144,6 +143,6 @@ impl Frozen {
 fn covered(lsm: &Lsm, key: &[u8], trimmed_to: &Position) -> Result<Vec<fjall::UserKey>, fjall::Error> {
     let (mut start, mut end) = (key.to_vec(), Vec::new());
     start.push(0);
-    write_row_key(&mut end, key, trimmed_to.at());
+    write_row_key(&mut end, key, (trimmed_to.timestamp, trimmed_to.id.as_bytes()));
     lsm.events.range(start..=end).map(fjall::Guard::key).collect()
 }

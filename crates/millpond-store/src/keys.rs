@@ -8,15 +8,15 @@ const END: u8 = 0;
 /// (key, position): of a row in `events`, of an entry in `late`.
 pub(crate) fn row_key(key: &[u8], at: At<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(key.len() + 9 + at.id.len());
-    write_row_key(&mut bytes, key, at);
+    write_row_key(&mut bytes, key, (at.timestamp, at.id.as_bytes()));
     bytes
 }
 
-pub(crate) fn write_row_key(out: &mut Vec<u8>, key: &[u8], at: At<'_>) {
+pub(crate) fn write_row_key(out: &mut Vec<u8>, key: &[u8], (timestamp, id): (u64, &[u8])) {
     out.extend_from_slice(key);
     out.push(END);
-    out.extend_from_slice(&at.timestamp.to_be_bytes());
-    out.extend_from_slice(at.id.as_bytes());
+    out.extend_from_slice(&timestamp.to_be_bytes());
+    out.extend_from_slice(id);
 }
 
 /// What all rows of a key begin with.

@@ -9,7 +9,7 @@ use millpond_core::{At, store::Row};
 
 use crate::error::Error;
 use crate::keys::{after_rows, parse_row_key, row_key, row_prefix};
-use crate::op::Table;
+use crate::op::{Table, text};
 use crate::record::Record;
 
 /// Rows of one key lie together and are read in ranges: larger blocks compress better.
@@ -83,8 +83,9 @@ impl Lsm {
     }
 
     fn decode_row(&self, key: &str, at: At<'_>, value: &[u8]) -> Result<Row, Error> {
-        let (put_at, body): (u64, &str) =
-            postcard::from_bytes(value).map_err(|error| self.damaged(format!("row {at} of key `{key}`: {error}")))?;
+        let unreadable = || self.damaged(format!("row {at} of key `{key}` is unreadable"));
+        let (put_at, body) = value.split_first_chunk::<8>().ok_or_else(unreadable)?;
+        let (put_at, body) = (u64::from_le_bytes(*put_at), text(body).map_err(|_| unreadable())?);
         Ok(Row { position: at.to_position(), put_at, body: body.into() })
     }
 
@@ -154,7 +155,7 @@ fn name(table: Table) -> &'static str {
 }
 
 /// A row's value in the table.
-pub(crate) fn encode_row_value(out: &mut Vec<u8>, put_at: u64, body: &str) {
-    let buffer = std::mem::take(out);
-    *out = postcard::to_extend(&(put_at, body), buffer).expect("a row always has bytes: it is plain data");
+pub(crate) fn encode_row_value(out: &mut Vec<u8>, put_at: u64, body: &[u8]) {
+    out.extend_from_slice(&put_at.to_le_bytes());
+    out.extend_from_slice(body);
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::flush::Frozen;
 use crate::lsm::Lsm;
 use crate::memtable::{Memtable, NO_ROW};
-use crate::op::{Op, Table, read_op};
+use crate::op::{Op, RowRef, Table, read_op, text};
 use crate::record::Record;
 
 /// Key of the counters in [`Table::Meta`].
@@ -81,23 +81,20 @@ impl Memory {
         if slot.record.trimmed_to.as_ref().is_some_and(|trimmed_to| at <= trimmed_to.at()) {
             return Ok(None);
         }
-        if let Some(row) = self.active.find(&slot.key, at) {
-            return Ok(Some(row.to_row()));
+        let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.memtable.find(&slot.key, at));
+        match self.active.find(&slot.key, at).or_else(frozen) {
+            Some(row) => row.to_row().map(Some).map_err(|_| unreadable(&slot.key)),
+            None => lsm.row(&slot.key, at),
         }
-        if let Some(row) = self.frozen.as_ref().and_then(|frozen| frozen.memtable.find(&slot.key, at)) {
-            return Ok(Some(row.to_row()));
-        }
-        lsm.row(&slot.key, at)
     }
 
     /// The rows of a key in memory, in no order.
-    pub(crate) fn rows_in_memory(&self, slot: SlotIndex) -> Vec<Row> {
-        let [active, frozen] = self.cache.slot(slot).heads;
-        let mut rows: Vec<Row> = self.active.chain(active).map(|row| row.to_row()).collect();
-        if let Some(memtable) = self.frozen.as_ref().map(|frozen| &frozen.memtable) {
-            rows.extend(memtable.chain(frozen).map(|row| row.to_row()));
-        }
-        rows
+    pub(crate) fn rows_in_memory(&self, slot: SlotIndex) -> Result<Vec<Row>, Error> {
+        let slot = self.cache.slot(slot);
+        let [active, frozen] = slot.heads;
+        let older = self.frozen.iter().flat_map(|older| older.memtable.chain(frozen));
+        let rows = self.active.chain(active).chain(older).map(RowRef::to_row).collect::<Result<_, _>>();
+        rows.map_err(|_| unreadable(&slot.key))
     }
 
     /// A value of a small table.
@@ -148,19 +145,21 @@ impl Memory {
         lsm: &Lsm,
         commit: u64,
         offset: usize,
-        row: crate::op::RowRef<'_>,
+        row: RowRef<'_>,
     ) -> Result<(), Error> {
-        let slot = self.slot_of(join, lsm, row.key)?;
+        let damaged = |_| Error::Unreadable { what: format!("a row of commit {commit} in the log") };
+        let (key, at) = (text(row.key).map_err(damaged)?, row.at().map_err(damaged)?);
+        let slot = self.slot_of(join, lsm, key)?;
         let known = self.cache.slot_mut(slot);
         if commit > known.loaded_commit {
-            let event = millpond_core::Event::read(join, row.body.as_bytes())
-                .map_err(|source| Error::Row { key: row.key.into(), position: row.at.to_position(), source })?;
+            let event = millpond_core::Event::read(join, row.body)
+                .map_err(|source| Error::Row { key: key.into(), position: at.to_position(), source })?;
             if let Some(kind) = join.type_index(&event.kind) {
                 known.record.state.fold(join, kind, &event);
             }
-            known.record.count(row.at, row.put_at, commit);
+            known.record.count(at, row.put_at, commit);
         }
-        known.heads[0] = self.active.push(offset, known.heads[0], row.key, row.at);
+        known.heads[0] = self.active.push(offset, known.heads[0], key, at);
         self.touch(slot);
         Ok(())
     }
@@ -195,6 +194,10 @@ impl Memory {
         self.flushed = frozen.memtable.last_commit;
         self.frozen = None;
     }
+}
+
+fn unreadable(key: &str) -> Error {
+    Error::Unreadable { what: format!("a recent row of key `{key}`") }
 }
 
 impl Record {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use millpond_core::{At, store::Row};
+use millpond_core::At;
 use std::hash::BuildHasher;
 
 use crate::op::{RowRef, Table, read_row};
@@ -53,7 +53,7 @@ impl Memtable {
         let hash = self.hash(key, at);
         let same = |row: &u32| {
             let row = self.row(*row);
-            row.at == at && row.key == key
+            row.place() == (at.timestamp, at.id.as_bytes()) && row.key == key.as_bytes()
         };
         self.index.find(hash, same).map(|row| self.row(*row))
     }
@@ -105,11 +105,5 @@ impl Memtable {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.arena.is_empty() && self.side.is_empty()
-    }
-}
-
-impl RowRef<'_> {
-    pub(crate) fn to_row(self) -> Row {
-        Row { position: self.at.to_position(), put_at: self.put_at, body: self.body.into() }
     }
 }

@@ -4,6 +4,7 @@
 //! rare is written with postcard.
 
 use millpond_core::At;
+use millpond_core::store::Row;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Record;
@@ -36,13 +37,38 @@ pub(crate) enum Op<'a> {
     Put { table: Table, key: &'a [u8], value: Option<&'a [u8]> },
 }
 
-/// A row where it lies.
+/// A row where it lies. Its texts are bytes here: they were checked when they came, and are only
+/// looked at again where a row leaves the store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowRef<'a> {
-    pub(crate) key: &'a str,
-    pub(crate) at: At<'a>,
+    pub(crate) key: &'a [u8],
+    pub(crate) timestamp: u64,
+    pub(crate) id: &'a [u8],
     pub(crate) put_at: u64,
-    pub(crate) body: &'a str,
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> RowRef<'a> {
+    pub(crate) fn new(key: &'a str, at: At<'a>, put_at: u64, body: &'a str) -> Self {
+        Self { key: key.as_bytes(), timestamp: at.timestamp, id: at.id.as_bytes(), put_at, body: body.as_bytes() }
+    }
+
+    /// Its place, in the order of positions.
+    pub(crate) fn place(&self) -> (u64, &'a [u8]) {
+        (self.timestamp, self.id)
+    }
+
+    pub(crate) fn at(&self) -> Result<At<'a>, Unreadable> {
+        Ok(At { timestamp: self.timestamp, id: text(self.id)? })
+    }
+
+    pub(crate) fn to_row(self) -> Result<Row, Unreadable> {
+        Ok(Row { position: self.at()?.to_position(), put_at: self.put_at, body: text(self.body)?.into() })
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Unreadable> {
+    std::str::from_utf8(bytes).map_err(|_| Unreadable)
 }
 
 const TAG_ROW: u8 = 1;
@@ -58,16 +84,16 @@ pub(crate) struct Unreadable;
 
 pub(crate) fn write_row(out: &mut Vec<u8>, row: RowRef<'_>) {
     // Lengths are bounded when the event is read: 1,024, 512 and 390 K bytes.
-    out.reserve(ROW_HEADER + row.key.len() + row.at.id.len() + row.body.len());
+    out.reserve(ROW_HEADER + row.key.len() + row.id.len() + row.body.len());
     out.push(TAG_ROW);
     out.extend_from_slice(&(row.key.len() as u16).to_le_bytes());
-    out.extend_from_slice(&(row.at.id.len() as u16).to_le_bytes());
+    out.extend_from_slice(&(row.id.len() as u16).to_le_bytes());
     out.extend_from_slice(&(row.body.len() as u32).to_le_bytes());
-    out.extend_from_slice(&row.at.timestamp.to_le_bytes());
+    out.extend_from_slice(&row.timestamp.to_le_bytes());
     out.extend_from_slice(&row.put_at.to_le_bytes());
-    out.extend_from_slice(row.key.as_bytes());
-    out.extend_from_slice(row.at.id.as_bytes());
-    out.extend_from_slice(row.body.as_bytes());
+    out.extend_from_slice(row.key);
+    out.extend_from_slice(row.id);
+    out.extend_from_slice(row.body);
 }
 
 /// Reads the row at the start of `bytes`, and what follows it.
@@ -78,14 +104,9 @@ pub(crate) fn read_row(bytes: &[u8]) -> Result<(RowRef<'_>, &[u8]), Unreadable> 
     let body_len = u32::from_le_bytes([header[5], header[6], header[7], header[8]]) as usize;
     let number = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("eight bytes"));
     let (text, rest) = rest.split_at_checked(key_len + id_len + body_len).ok_or(Unreadable)?;
-    let part = |from: usize, to: usize| std::str::from_utf8(&text[from..to]).map_err(|_| Unreadable);
-    let row = RowRef {
-        key: part(0, key_len)?,
-        at: At { timestamp: number(9), id: part(key_len, key_len + id_len)? },
-        put_at: number(17),
-        body: part(key_len + id_len, text.len())?,
-    };
-    Ok((row, rest))
+    let (key, text) = text.split_at(key_len);
+    let (id, body) = text.split_at(id_len);
+    Ok((RowRef { key, timestamp: number(9), id, put_at: number(17), body }, rest))
 }
 
 pub(crate) fn write_view(out: &mut Vec<u8>, key: &str, record: &Record) {

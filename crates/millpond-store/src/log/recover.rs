@@ -88,7 +88,8 @@ impl<R: FnMut(Commit<'_>) -> Result<(), Error>> Scan<R> {
     fn segment(&mut self, contents: &Contents<'_>) -> Result<usize, Error> {
         let Contents { segment, bytes, .. } = *contents;
         if segment.first != self.expected {
-            let what = format!("commit {} should be next, but this begins with commit {}", self.expected, segment.first);
+            let what =
+                format!("commit {} should be next, but this begins with commit {}", self.expected, segment.first);
             return Err(segment.damaged(0, what));
         }
         if !contents.has_header()? {

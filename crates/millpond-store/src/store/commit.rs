@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use millpond_core::{At, Join};
 
-use super::Store;
+use super::{Store, Writer};
 use crate::cache::SlotIndex;
 use crate::error::Error;
 use crate::log::Log;
@@ -28,7 +28,7 @@ impl Commit<'_> {
         let Memory { cache, active, .. } = &mut *self.memory;
         let known = cache.slot_mut(slot);
         let offset = active.arena.len();
-        write_row(&mut active.arena, RowRef { key: &known.key, at, put_at, body });
+        write_row(&mut active.arena, RowRef::new(&known.key, at, put_at, body));
         known.heads[0] = active.push(offset, known.heads[0], &known.key, at);
         self.memory.touch(slot);
         self.empty = false;
@@ -66,7 +66,8 @@ impl Store {
     ///
     /// A commit that only counts is not written: its counts go with the next one.
     pub(super) fn commit<R>(&self, build: impl FnOnce(&mut Commit<'_>) -> Result<R, Error>) -> Result<R, Error> {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Writer { log, frame: bytes } = &mut *writer;
         let mut memory = self.memory()?;
         let number = log.next_commit();
         let start = memory.active.arena.len();
@@ -95,14 +96,15 @@ impl Store {
         write_put(&mut memory.active.arena, Table::Meta, COUNTERS, Some(&counters));
         memory.active.put(Table::Meta, COUNTERS, Some(&counters));
         let sealed = Log::seal_frame(&mut memory.active.arena, frame, number);
-        let bytes = memory.active.arena[start..].to_vec();
+        bytes.clear();
+        bytes.extend_from_slice(&memory.active.arena[start..]);
         memory.active.last_commit = number;
         drop(memory);
-        if let Err(error) = sealed.and_then(|_| log.append(&bytes)) {
+        if let Err(error) = sealed.and_then(|_| log.append(bytes)) {
             self.shared.stop(error.to_string());
             return Err(error);
         }
-        self.acknowledge(&mut log, number)?;
+        self.acknowledge(log, number)?;
         Ok(built)
     }
 

@@ -68,9 +68,16 @@ pub struct Store {
     options: Options,
     lsm: Arc<Lsm>,
     /// Held for the whole of a commit: there is one writer at a time.
-    log: Mutex<Log>,
+    writer: Mutex<Writer>,
     shared: Arc<Shared>,
     flusher: Option<(mpsc::Sender<Arc<Frozen>>, JoinHandle<()>)>,
+}
+
+/// The log, and the frame on its way there.
+struct Writer {
+    log: Log,
+    /// A copy of the memtable's newest bytes, so that its lock need not be held while the disk works.
+    frame: Vec<u8>,
 }
 
 /// What the flusher's thread shares with the rest.
@@ -116,7 +123,7 @@ impl Store {
     /// Bytes on disk: log and tables.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
-        let log = self.log.lock().map_or(0, |log| log.bytes());
+        let log = self.writer.lock().map_or(0, |writer| writer.log.bytes());
         log + self.lsm.bytes()
     }
 
@@ -131,14 +138,14 @@ impl Store {
     /// # Errors
     /// If the tables cannot be written.
     pub fn flush(&self) -> Result<(), Error> {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let memory = self.thawed()?;
         if memory.active.is_empty() {
             return Ok(());
         }
-        self.freeze(&mut log, memory)?;
+        self.freeze(&mut writer.log, memory)?;
         drop(self.thawed()?);
-        self.forget_flushed(&mut log)
+        self.forget_flushed(&mut writer.log)
     }
 
     /// Flushes and closes: what dropping the store does not, since the log has everything.

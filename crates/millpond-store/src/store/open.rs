@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 
 use millpond_core::Join;
 
-use super::{Options, Shared, Store, flush_all};
+use super::{Options, Shared, Store, Writer, flush_all};
 use crate::error::Error;
 use crate::folder::{self, DataFolder};
 use crate::log::{Log, LogOptions, Recovery, Sync};
@@ -93,8 +93,8 @@ pub(super) fn open_dir(dir: &Path, join: Join, options: Options, created: bool) 
         commits_replayed: recovery.commits_replayed,
         torn: recovery.torn.map(|torn| (torn.file, torn.offset, torn.bytes)),
     };
-    let log = Mutex::new(log);
-    Ok((Store { join, dir: dir.to_owned(), options, lsm, log, shared, flusher: Some(flusher) }, opened))
+    let writer = Mutex::new(Writer { log, frame: Vec::new() });
+    Ok((Store { join, dir: dir.to_owned(), options, lsm, writer, shared, flusher: Some(flusher) }, opened))
 }
 
 fn start_flusher(

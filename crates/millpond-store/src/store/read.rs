@@ -51,7 +51,7 @@ impl Store {
         let (mut memory, known) = self.durable_slot(key)?;
         let Some(slot) = known else { return Ok(None) };
         let view = whole_view(self, &mut memory, slot)?;
-        let recent = memory.rows_in_memory(slot);
+        let recent = memory.rows_in_memory(slot)?;
         let sight = self.lsm.sight();
         drop(memory);
         let tail = self.merged(&sight, key, view.through(), recent)?;
@@ -66,7 +66,7 @@ impl Store {
         let (memory, known) = self.durable_slot(key)?;
         let Some(slot) = known else { return Ok(Vec::new()) };
         let trimmed_to = memory.cache.slot(slot).record.trimmed_to.clone();
-        let recent = memory.rows_in_memory(slot);
+        let recent = memory.rows_in_memory(slot)?;
         let sight = self.lsm.sight();
         drop(memory);
         self.merged(&sight, key, trimmed_to.as_ref(), recent)

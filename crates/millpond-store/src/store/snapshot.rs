@@ -50,7 +50,7 @@ impl Store {
     fn snapshot_key(&self, commit: &mut Commit<'_>, key: &str, now: u64) -> Result<Snapshotted, Error> {
         let Some(slot) = commit.memory.known_slot(commit.lsm, key)? else { return Ok(Snapshotted::default()) };
         let view = whole_view(self, commit.memory, slot)?;
-        let recent = commit.memory.rows_in_memory(slot);
+        let recent = commit.memory.rows_in_memory(slot)?;
         let tail = self.merged(&self.lsm.sight(), key, view.through(), recent)?;
         let decision = decide(&self.join, &view, &tail, now, Closing::Settled)
             .map_err(|source| Error::Row { key: key.into(), position: view.folded_to.clone(), source })?;
@@ -92,7 +92,7 @@ impl Store {
             return Ok(0);
         }
         let before = record.trimmed_to.replace(through.clone());
-        let recent = commit.memory.rows_in_memory(slot);
+        let recent = commit.memory.rows_in_memory(slot)?;
         let rows = self.merged(&self.lsm.sight(), key, before.as_ref(), recent)?;
         let covered = rows.iter().filter(|row| row.position <= through).count() as u64;
         commit.put_record(slot, record);
