@@ -1,2 +1,32 @@
-//! placeholder
-fn main() {}
+//! The project's own checks: `cargo xtask check` runs all of them and every test.
+#![forbid(unsafe_code)]
+
+mod dependencies;
+
+use std::process::Command;
+
+use anyhow::{Result, bail, ensure};
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    match args.next().as_deref() {
+        Some("check") => check(),
+        Some("dependencies") => dependencies::check(),
+        _ => bail!("usage: cargo xtask check | dependencies"),
+    }
+}
+
+/// What has to hold before a change is taken: format, lints, dependency rules, tests.
+fn check() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    dependencies::check()?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"])?;
+    cargo(&["test", "--workspace", "--locked"])
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    eprintln!("xtask: cargo {}", args.join(" "));
+    let status = Command::new(env!("CARGO")).args(args).status()?;
+    ensure!(status.success(), "`cargo {}` failed", args.join(" "));
+    Ok(())
+}

@@ -108,9 +108,14 @@ impl Store for MemoryStore {
         Ok(Vec::new())
     }
 
-    async fn keep_late(&self, late: &LateEvent) -> Result<bool, Infallible> {
+    async fn keep_late(&self, late: &LateEvent) -> Result<Inserted, Infallible> {
+        let mut tables = self.tables();
         let place = (late.key.to_string(), late.row.position.clone());
-        Ok(self.tables().late.insert(place, late.clone()).is_none())
+        if let Some(present) = tables.late.get(&place) {
+            return Ok(Inserted::Present(present.row.clone()));
+        }
+        tables.late.insert(place, late.clone());
+        Ok(Inserted::New)
     }
 
     async fn keep_quarantined(&self, quarantined: &Quarantined) -> Result<(), Infallible> {

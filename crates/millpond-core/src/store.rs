@@ -41,12 +41,12 @@ pub struct Quarantined {
     pub bytes: Vec<u8>,
 }
 
-/// What inserting a row found.
+/// What inserting a row, or keeping a late event, found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inserted {
     /// There was none: it is stored now.
     New,
-    /// There is one at this position; nothing was written.
+    /// There is one at this position, this one; nothing was written.
     Present(Row),
 }
 
@@ -79,8 +79,8 @@ pub struct Page {
 /// - `put_view` writes only if the stored version is `view.version - 1` (0 = there is no view).
 /// - `delete_rows` deletes what it can, and names what it did not; positions without a row count
 ///   as deleted.
-/// - `keep_late` and `keep_quarantined` keep the whole; `keep_late` tells whether the event was
-///   not there yet, as far as the store knows.
+/// - `keep_late` and `keep_quarantined` keep the whole. `keep_late` keeps the first event at a key's
+///   position, and answers with it when another comes; a store that cannot look (a queue) keeps all.
 /// - Keys see nothing of each other.
 pub trait Store: Sync {
     /// What can go wrong: whatever it is, nothing was acknowledged.
@@ -108,7 +108,7 @@ pub trait Store: Sync {
         positions: &[Position],
     ) -> impl Future<Output = Result<Vec<Position>, Self::Error>> + Send;
     /// Keeps a late event.
-    fn keep_late(&self, late: &LateEvent) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+    fn keep_late(&self, late: &LateEvent) -> impl Future<Output = Result<Inserted, Self::Error>> + Send;
     /// Keeps what could not be joined.
     fn keep_quarantined(&self, quarantined: &Quarantined) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }

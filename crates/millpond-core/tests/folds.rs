@@ -7,7 +7,7 @@ use millpond_core::snapshot::{Closing, SnapshotDecision, decide};
 use millpond_core::store::Row;
 use millpond_core::verify::verify;
 use millpond_core::view::Folded;
-use millpond_core::{Event, FieldState, Fold, Join, State, View};
+use millpond_core::{Event, FieldState, Fold, Join, Position, State, View};
 use millpond_testkit::events::{ALL_FOLDS, Sample, delivery, history, permutation};
 use millpond_testkit::{naive, runner};
 use proptest::prelude::*;
@@ -188,6 +188,16 @@ fn at_every_cut_snapshot_and_tail_are_the_whole() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn a_view_never_forgets_how_far_it_has_folded() {
+    let join = join();
+    let far = Folded { folded_to: Position::new(9, "z"), ..Folded::from_snapshot(&join, None) };
+    let near = Folded { folded_to: Position::new(9, "a"), events: 3, ..far.clone() };
+    let mut view = View::unstored(&join, far.clone(), None);
+    view.replace(near);
+    assert_eq!((view.folded_to, view.events), (far.folded_to, 3));
 }
 
 #[test]

@@ -89,10 +89,14 @@ impl DataFolder {
     }
 }
 
-/// Writes a new join's definition and manifest; the manifest last, since it makes the join.
+/// Makes a new join's folder, which is no join until it has its manifest.
 pub(crate) fn create(dir: &Path, definition: &str) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
-    write_definition(dir, definition)?;
+    write_definition(dir, definition)
+}
+
+/// Makes the folder a join: from now on its log must be there.
+pub(crate) fn write_manifest(dir: &Path) -> Result<(), Error> {
     write_durably(&dir.join(MANIFEST_FILE), format!("millpond-store {FORMAT}\n").as_bytes())
 }
 
@@ -114,7 +118,13 @@ pub(crate) fn read_definition(dir: &Path) -> Result<Option<String>, Error> {
         Some(found) if found > FORMAT => {
             return Err(Error::NewerFormat { file: manifest, found, known: FORMAT });
         }
-        _ => return Err(Error::Damaged { file: manifest, offset: 0, what: format!("`{}` is no manifest", text.trim()) }),
+        _ => {
+            return Err(Error::Damaged {
+                file: manifest,
+                offset: 0,
+                what: format!("`{}` is no manifest", text.trim()),
+            });
+        }
     }
     let path = dir.join(DEFINITION_FILE);
     fs::read_to_string(&path).map(Some).map_err(Error::io("read", &path))

@@ -40,7 +40,7 @@ impl Lsm {
                 .data_block_compression_policy(lz4())
                 .data_block_size_policy(BlockSizePolicy::all(EVENT_BLOCK_BYTES))
         };
-        let plain = || KeyspaceCreateOptions::default().data_block_compression_policy(lz4());
+        let plain = KeyspaceCreateOptions::default;
         let side = |table| database.keyspace(name(table), plain).map_err(failed);
         Ok(Self {
             path: path.to_owned(),
@@ -91,8 +91,7 @@ impl Lsm {
 
     /// A row from its table's key and value.
     pub(crate) fn parse_row<'k>(&self, key: &'k [u8], value: &[u8]) -> Result<(&'k str, Row), Error> {
-        let (of, position) =
-            parse_row_key(key).ok_or_else(|| self.damaged("a row's key is unreadable".to_owned()))?;
+        let (of, position) = parse_row_key(key).ok_or_else(|| self.damaged("a row's key is unreadable".to_owned()))?;
         Ok((of, self.decode_row(of, position.at(), value)?))
     }
 

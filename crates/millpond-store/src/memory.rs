@@ -139,21 +139,17 @@ impl Memory {
         Ok(())
     }
 
-    fn replay_row(
-        &mut self,
-        join: &Join,
-        lsm: &Lsm,
-        commit: u64,
-        offset: usize,
-        row: RowRef<'_>,
-    ) -> Result<(), Error> {
+    fn replay_row(&mut self, join: &Join, lsm: &Lsm, commit: u64, offset: usize, row: RowRef<'_>) -> Result<(), Error> {
         let damaged = |_| Error::Unreadable { what: format!("a row of commit {commit} in the log") };
         let (key, at) = (text(row.key).map_err(damaged)?, row.at().map_err(damaged)?);
         let slot = self.slot_of(join, lsm, key)?;
         let known = self.cache.slot_mut(slot);
         if commit > known.loaded_commit {
-            let event = millpond_core::Event::read(join, row.body)
-                .map_err(|source| Error::Row { key: key.into(), position: at.to_position(), source })?;
+            let event = millpond_core::Event::read(join, row.body).map_err(|source| Error::Row {
+                key: key.into(),
+                position: at.to_position(),
+                source,
+            })?;
             if let Some(kind) = join.type_index(&event.kind) {
                 known.record.state.fold(join, kind, &event);
             }

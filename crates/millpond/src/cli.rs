@@ -19,10 +19,14 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line or 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Join files of events durably: NDJSON, or JSON arrays
-    #[command(after_help = "Example:\n  millpond run join.toml events.ndjson --data data\n  zcat old.gz | millpond run join.toml - --data data")]
+    #[command(
+        after_help = "Example:\n  millpond run join.toml events.ndjson --data data\n  zcat old.gz | millpond run join.toml - --data data"
+    )]
     Run(Run),
     /// Print one view, or all as NDJSON in the order of keys
-    #[command(after_help = "Example:\n  millpond view user-activity user-1 --data data\n  millpond view user-activity --data data > views.ndjson")]
+    #[command(
+        after_help = "Example:\n  millpond view user-activity user-1 --data data\n  millpond view user-activity --data data > views.ndjson"
+    )]
     View(View),
     /// Print the stored events of a key as NDJSON, in the order of positions
     #[command(after_help = "Example:\n  millpond events user-activity user-1 --data data")]

@@ -39,8 +39,17 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if broken_pipe {
         return ExitCode::SUCCESS; // `millpond view … | head`: the reader has enough
     }
-    eprintln!("millpond: {error:#}");
+    eprintln!("millpond: {}", told(error));
     ExitCode::from(code(error))
+}
+
+/// The causes from the outside in; one that a message before it has quoted is not said twice.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
 
 fn code(error: &anyhow::Error) -> u8 {

@@ -144,7 +144,10 @@ async fn place<S: Store>(
             return known(store, row, &present).await;
         }
         let late = LateEvent { key: key.into(), row: row.clone(), closed };
-        return Ok(if store.keep_late(&late).await? { Outcome::Late } else { Outcome::Duplicate });
+        return match store.keep_late(&late).await? {
+            Inserted::New => Ok(Outcome::Late),
+            Inserted::Present(present) => known(store, row, &present).await,
+        };
     }
     match store.insert_row(key, row).await? {
         Inserted::New => Ok(Outcome::Accepted { key: key.into(), row: row.clone() }),

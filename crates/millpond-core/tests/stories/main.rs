@@ -180,6 +180,10 @@ fn an_event_that_its_producer_sent_twice_is_counted_once() {
     bring_up_to_date(&store, &[row.clone(), row.clone()]);
     bring_up_to_date(&store, &[row]);
     shows(&store, "**NOT SET**", 0, 1);
+    let newer = accepted(take(&store, &order("o2", T + 1), T + 6));
+    let done = bring_up_to_date(&store, &[newer.clone(), newer]); // one change record, twice in a batch
+    assert!(!done.refolded);
+    shows(&store, "**NOT SET**", 0, 2);
 }
 
 #[test]
@@ -529,7 +533,12 @@ fn a_changed_definition_refolds_history_or_refuses_where_it_is_trimmed() {
 
     block_on(snapshot(&store, &changed, "u1", T + WEEK + HOUR, Closing::Settled)).unwrap();
     cut(&store);
-    let row = accepted(take(&store, &login("l2", T + WEEK), T + WEEK + HOUR));
+    // A refold, too, must remember that rows are gone.
+    for (id, at) in [("l2", T + WEEK), ("before l2", T + WEEK - 1)] {
+        let row = accepted(take(&store, &login(id, at), T + WEEK + HOUR));
+        block_on(trigger(&store, &changed, "u1", &[row])).unwrap();
+    }
+    let row = accepted(take(&store, &login("l3", T + WEEK), T + WEEK + HOUR));
     let refused = block_on(trigger(&store, &join(), "u1", &[row])).map_err(|error| error.to_string());
     let words = refused.unwrap_err();
     assert!(

@@ -94,7 +94,7 @@ impl Store for Watched {
         Ok(left.to_vec())
     }
 
-    async fn keep_late(&self, late: &LateEvent) -> Result<bool, Infallible> {
+    async fn keep_late(&self, late: &LateEvent) -> Result<Inserted, Infallible> {
         self.inner.keep_late(late).await
     }
 

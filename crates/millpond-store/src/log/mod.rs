@@ -77,6 +77,7 @@ impl Log {
         if let (Some(last), Sync::Every) = (segments.last(), options.sync) {
             settle(&last.path)?;
             sync_dir(&options.dir)?;
+            sync_dir(&options.dir.join(".."))?; // its maker may have been killed before it did
         }
         let recovery = recover::scan(&segments, after, replay)?;
         let next_commit = recovery.last_commit + 1;

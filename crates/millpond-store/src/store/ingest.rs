@@ -5,10 +5,10 @@ use millpond_core::process::consumer::{self, Read, conflict, is_late, same_body}
 use millpond_core::store::{LateEvent, Quarantined, Row};
 use millpond_core::{At, Event, Reason, Rejection, TypeIndex};
 
+use super::Store;
 use super::commit::Commit;
 use super::late::{LateValue, late_key};
 use super::quarantine::keep;
-use super::Store;
 use crate::cache::SlotIndex;
 use crate::error::Error;
 use crate::op::Table;

@@ -52,12 +52,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            cache_bytes: 256 << 20,
-            memtable_bytes: 64 << 20,
-            block_cache_bytes: 64 << 20,
-            durable: true,
-        }
+        Self { cache_bytes: 256 << 20, memtable_bytes: 64 << 20, block_cache_bytes: 64 << 20, durable: true }
     }
 }
 

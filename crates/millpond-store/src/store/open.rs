@@ -39,8 +39,7 @@ impl Store {
         if !known.iter().any(|join| join == name) {
             return Err(Error::NoJoin { name: name.to_owned(), known });
         }
-        let text = folder::read_definition(&dir)?
-            .ok_or_else(|| Error::NoJoin { name: name.to_owned(), known })?;
+        let text = folder::read_definition(&dir)?.ok_or_else(|| Error::NoJoin { name: name.to_owned(), known })?;
         let join = Join::parse(&text).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
         open_dir(&dir, join, options, false)
     }
@@ -56,7 +55,9 @@ impl Store {
         let Some(stored) = folder::read_definition(&dir)? else {
             folder::create(&dir, join.source_text())?;
             folder::sync_dir(folder.dir())?;
-            return open_dir(&dir, join, options, true);
+            let store = open_dir(&dir, join, options, true)?;
+            folder::write_manifest(&dir)?;
+            return Ok(store);
         };
         let stored = Join::parse(&stored).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
         if stored.fingerprint() != join.fingerprint() {
@@ -83,9 +84,12 @@ pub(super) fn open_dir(dir: &Path, join: Join, options: Options, created: bool) 
     memory.durable = memory.flushed;
     let sync = if options.durable { Sync::Every } else { Sync::Never };
     let log_options = LogOptions { dir: dir.join("log"), sync };
-    let (log, recovery): (Log, Recovery) = Log::open(log_options, memory.flushed, |commit| {
-        memory.replay(&join, &lsm, commit.number, commit.payload)
-    })?;
+    if !created && !log_options.dir.is_dir() {
+        let what = "the log is missing; a join always has one".to_owned();
+        return Err(Error::Damaged { file: log_options.dir, offset: 0, what });
+    }
+    let (log, recovery): (Log, Recovery) =
+        Log::open(log_options, memory.flushed, |commit| memory.replay(&join, &lsm, commit.number, commit.payload))?;
     let shared = Arc::new(Shared { memory: Mutex::new(memory), changed: Condvar::new() });
     let flusher = start_flusher(&lsm, &shared)?;
     let opened = Opened {

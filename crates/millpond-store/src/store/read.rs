@@ -119,7 +119,8 @@ impl Store {
             fresh.into_iter().map(|slot| (slot.key.to_string(), slot.record.clone())).collect();
         let sight = self.lsm.sight();
         drop(memory);
-        let start = after.map_or_else(|| prefix.as_bytes().to_vec(), |after| after.as_bytes().max(prefix.as_bytes()).to_vec());
+        let start =
+            after.map_or_else(|| prefix.as_bytes().to_vec(), |after| after.as_bytes().max(prefix.as_bytes()).to_vec());
         let mut stored = 0;
         for item in sight.scan(&self.lsm, &self.lsm.views, start) {
             let (key, value) = item?;
@@ -185,7 +186,8 @@ pub(super) fn whole_view(store: &Store, memory: &mut Memory, slot: u32) -> Resul
         None => None,
         Some(_) => {
             let value = memory.get(&store.lsm, Table::Snapshots, known.key.as_bytes())?;
-            let value = value.ok_or_else(|| Error::Unreadable { what: format!("the snapshot of key `{}`", known.key) })?;
+            let value =
+                value.ok_or_else(|| Error::Unreadable { what: format!("the snapshot of key `{}`", known.key) })?;
             Some(decode_snapshot(&known.key, &value)?)
         }
     };

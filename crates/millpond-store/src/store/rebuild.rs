@@ -79,6 +79,7 @@ impl Store {
         let done = self.copy_into(&new, &mut progress)?;
         // The tables are synced by the flush, and the log holds nothing after it.
         new.close()?;
+        folder::write_manifest(&new_dir)?;
         drop(self);
         fs::rename(&dir, &old_dir).map_err(Error::io("rename", &dir))?;
         fs::rename(&new_dir, &dir).map_err(Error::io("rename", &new_dir))?;

@@ -52,8 +52,11 @@ impl Store {
         let view = whole_view(self, commit.memory, slot)?;
         let recent = commit.memory.rows_in_memory(slot)?;
         let tail = self.merged(&self.lsm.sight(), key, view.through(), recent)?;
-        let decision = decide(&self.join, &view, &tail, now, Closing::Settled)
-            .map_err(|source| Error::Row { key: key.into(), position: view.folded_to.clone(), source })?;
+        let decision = decide(&self.join, &view, &tail, now, Closing::Settled).map_err(|source| Error::Row {
+            key: key.into(),
+            position: view.folded_to.clone(),
+            source,
+        })?;
         let SnapshotDecision::Close { snapshot, folded, tail_events } = decision else {
             let events = view.snapshot.map_or(0, |snapshot| snapshot.events);
             return Ok(Snapshotted { closed: false, events, tail_events: tail.len() as u64 });

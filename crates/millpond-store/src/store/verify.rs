@@ -37,7 +37,11 @@ impl Store {
     ///
     /// # Errors
     /// If the tables cannot be read.
-    pub fn verify(&self, mut found: impl FnMut(KeyDifference), mut progress: impl FnMut(&Verified)) -> Result<Verified, Error> {
+    pub fn verify(
+        &self,
+        mut found: impl FnMut(KeyDifference),
+        mut progress: impl FnMut(&Verified),
+    ) -> Result<Verified, Error> {
         self.flush()?;
         let sight = self.lsm.sight();
         let parsed = sight.scan(&self.lsm, &self.lsm.events, Vec::new()).map(|item| {
@@ -68,8 +72,11 @@ impl Store {
             }
             done.keys += 1;
             done.rows += tail.len() as u64;
-            let differences = verify(&self.join, &view, &tail)
-                .map_err(|source| Error::Row { key: key.clone(), position: view.folded_to.clone(), source })?;
+            let differences = verify(&self.join, &view, &tail).map_err(|source| Error::Row {
+                key: key.clone(),
+                position: view.folded_to.clone(),
+                source,
+            })?;
             for difference in differences {
                 done.differences += 1;
                 found(KeyDifference { key: key.clone(), difference });
@@ -103,8 +110,11 @@ fn orphans(
     while let Some(item) = rows.next_if(before) {
         let (key, row) = item?;
         done.differences += 1;
-        let difference =
-            Difference { what: "row".into(), stored: row.position.to_string(), refolded: "a row without a view".into() };
+        let difference = Difference {
+            what: "row".into(),
+            stored: row.position.to_string(),
+            refolded: "a row without a view".into(),
+        };
         found(KeyDifference { key, difference });
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! A home: everything between events and documents, however it is built.
 
+use std::collections::BTreeSet;
+
 use millpond_core::memory::MemoryStore;
 use millpond_core::process::consumer::{Boundary, Outcome, consume};
 use millpond_core::process::{snapshot::snapshot, trigger::trigger, trim::trim};
@@ -47,8 +49,8 @@ pub trait Home {
     fn trim(&mut self, key: &str) -> u64;
     /// The late queue, in the order of key and position.
     fn late(&self) -> Vec<(String, Position)>;
-    /// The reasons in quarantine, in the order of arrival.
-    fn quarantined(&self) -> Vec<Reason>;
+    /// What is in quarantine; a home may keep the same bytes once or each time they come.
+    fn quarantined(&self) -> BTreeSet<Vec<u8>>;
     /// All keys with a view, in order.
     fn keys(&self) -> Vec<String>;
     /// Differences that verifying every key finds; 0 if all is well.
@@ -145,8 +147,8 @@ impl Home for MemoryHome {
         self.store.late().into_iter().map(|late| (late.key.into(), late.row.position)).collect()
     }
 
-    fn quarantined(&self) -> Vec<Reason> {
-        self.store.quarantined().into_iter().map(|quarantined| quarantined.rejection.reason).collect()
+    fn quarantined(&self) -> BTreeSet<Vec<u8>> {
+        self.store.quarantined().into_iter().map(|quarantined| quarantined.bytes).collect()
     }
 
     fn keys(&self) -> Vec<String> {

@@ -213,7 +213,7 @@ fn deleted_rows_are_gone_and_left_ones_are_named<S: Store>(store: &S) {
 fn late_events_and_quarantine_are_kept<S: Store>(store: &S) {
     let late = |key: &str, id: &str| LateEvent { key: key.into(), row: row(3, id), closed: Position::new(4, "") };
     for (key, id) in [("k", "a"), ("k", "b"), ("l", "a")] {
-        assert!(block_on(store.keep_late(&late(key, id))).expect("keep_late"), "{key} {id} was not there yet");
+        assert_eq!(block_on(store.keep_late(&late(key, id))).expect("keep_late"), Inserted::New, "{key} {id}");
     }
     // Whether it was there is told "as far as the store knows": only that it can be kept again is sure.
     block_on(store.keep_late(&late("k", "a"))).expect("keep_late again");

@@ -215,7 +215,11 @@ fn print(summary: &Summary, args: &Run) -> Result<()> {
         ("duplicate", summary.duplicate, String::new()),
         ("late", summary.late, look("late", summary.late)),
         ("quarantined", summary.quarantined, look("quarantine", summary.quarantined)),
-        ("ignored", summary.ignored, if summary.ignored > 0 { "of types the definition does not name".into() } else { String::new() }),
+        (
+            "ignored",
+            summary.ignored,
+            if summary.ignored > 0 { "of types the definition does not name".into() } else { String::new() },
+        ),
         ("keys", summary.keys, String::new()),
         ("snapshots", summary.snapshots, String::new()),
         ("trimmed", summary.trimmed, String::new()),
