@@ -58,9 +58,16 @@ struct Order<'l> {
     user_id: &'l str,
 }
 
+#[derive(Debug)]
+struct Name {
+    timestamp: u64,
+    id: Box<str>,
+    name: Box<str>,
+}
+
 #[derive(Debug, Default)]
 struct View {
-    name: Option<((u64, Box<str>), Box<str>)>,
+    name: Option<Name>,
     last_login: u64,
     order_count: u64,
 }
@@ -124,11 +131,9 @@ impl Views {
                 let user = user()?;
                 let name = user.name.as_deref().context("a user without a name")?;
                 let view = self.view(user.id);
-                let newer = |((timestamp, id), _): &((u64, Box<str>), Box<str>)| {
-                    (event.timestamp, event.id) > (*timestamp, &**id)
-                };
+                let newer = |old: &Name| (event.timestamp, event.id) > (old.timestamp, &old.id);
                 if view.name.as_ref().is_none_or(newer) {
-                    view.name = Some(((event.timestamp, event.id.into()), name.into()));
+                    view.name = Some(Name { timestamp: event.timestamp, id: event.id.into(), name: name.into() });
                 }
             }
             "user-loggedIn" => {
@@ -154,11 +159,11 @@ impl Views {
 
     /// As the oracle writes them.
     fn text(&self) -> String {
-        let mut views: Vec<_> = self.by_key.iter().collect();
+        let mut views: Vec<(&str, &View)> = self.by_key.iter().map(|(key, view)| (&**key, view)).collect();
         views.sort_by_key(|(key, _)| *key);
-        let line = |(key, view): (&Box<str>, &View)| {
-            let name = view.name.as_ref().map_or("**NOT SET**", |(_, name)| name);
-            let (key, name) = (Value::from(&**key), Value::from(name));
+        let line = |(key, view): (&str, &View)| {
+            let name = view.name.as_ref().map_or("**NOT SET**", |name| &name.name);
+            let (key, name) = (Value::from(key), Value::from(name));
             let View { last_login, order_count, .. } = view;
             format!("{{\"id\":{key},\"name\":{name},\"lastLogin\":{last_login},\"recentOrderCount\":{order_count}}}\n")
         };

@@ -134,10 +134,11 @@ fn place(
         return late(commit, batch, event, slot);
     }
     // Above everything folded it is new by construction; only disorder and repeats look it up.
-    if record.events > 0 && at <= record.folded_to.at() {
-        if let Some(present) = commit.memory.row(commit.lsm, slot, at)? {
-            return known(commit, event.text, at, &present.body, batch.now);
-        }
+    if record.events > 0
+        && at <= record.folded_to.at()
+        && let Some(present) = commit.memory.row(commit.lsm, slot, at)?
+    {
+        return known(commit, event.text, at, &present.body, batch.now);
     }
     accept(commit, slot, event, kind, batch.now);
     Ok(Outcome::Accepted)
