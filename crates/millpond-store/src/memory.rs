@@ -25,6 +25,8 @@ pub(crate) struct Memory {
     /// Slots changed since the last freeze.
     pub(crate) dirty: Vec<SlotIndex>,
     pub(crate) counters: Counters,
+    /// Whether something was counted since the last commit.
+    pub(crate) uncounted: bool,
     /// The last commit that is on disk.
     pub(crate) durable: u64,
     /// The last commit whose rows are in the tables.
@@ -43,6 +45,7 @@ impl Memory {
             frozen: None,
             dirty: Vec::new(),
             counters: Counters::default(),
+            uncounted: false,
             durable: 0,
             flushed: 0,
             stopped: None,

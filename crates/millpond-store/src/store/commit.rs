@@ -52,6 +52,11 @@ impl Commit<'_> {
         self.empty = false;
     }
 
+    /// Writes this commit even if it only counts.
+    pub(super) fn keep_counts(&mut self) {
+        self.empty = false;
+    }
+
     pub(super) fn slot_of(&mut self, key: &str) -> Result<SlotIndex, Error> {
         self.memory.slot_of(self.join, self.lsm, key)
     }
@@ -64,7 +69,7 @@ impl Commit<'_> {
 impl Store {
     /// Runs one commit: `build` decides and changes memory, then all of it is made durable.
     ///
-    /// A commit that only counts is not written: its counts go with the next one.
+    /// A commit that only counts is not written: its counts go with the next one, or at the end.
     pub(super) fn commit<R>(&self, build: impl FnOnce(&mut Commit<'_>) -> Result<R, Error>) -> Result<R, Error> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let Writer { log, frame: bytes } = &mut *writer;
@@ -90,8 +95,10 @@ impl Store {
         };
         if empty {
             memory.active.arena.truncate(start);
+            memory.uncounted = true;
             return Ok(built);
         }
+        memory.uncounted = false;
         let counters = postcard::to_stdvec(&memory.counters).expect("counters always have bytes: they are plain data");
         write_put(&mut memory.active.arena, Table::Meta, COUNTERS, Some(&counters));
         memory.active.put(Table::Meta, COUNTERS, Some(&counters));

@@ -148,6 +148,12 @@ impl Store {
     /// # Errors
     /// If the tables cannot be written; nothing acknowledged is lost.
     pub fn close(self) -> Result<(), Error> {
+        if self.memory()?.uncounted {
+            self.commit(|commit| {
+                commit.keep_counts();
+                Ok(())
+            })?;
+        }
         self.flush()
     }
 

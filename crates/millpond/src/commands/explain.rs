@@ -16,7 +16,7 @@ use crate::output::{grouped, stdout, utc};
 const EVENTS_SHOWN: usize = 10;
 
 pub(super) fn explain(args: &OfKey) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let KeyView { view, tail } = store.key_view(&args.key)?.ok_or_else(|| no_view(&args.join, &args.key))?;
     let explanations = explain_view(store.join(), &view, &tail)?;
     let mut out = stdout();

@@ -25,7 +25,7 @@ pub(super) fn late(command: &Late) -> Result<ExitCode> {
 }
 
 fn list(args: &OfKeys) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let mut out = stdout();
     let mut count = 0u64;
     store.each_late(args.key.as_deref(), |entry| {
@@ -54,7 +54,7 @@ fn list(args: &OfKeys) -> Result<ExitCode> {
 }
 
 fn decide(args: &LateChoice, done: &str, act: impl Fn(&Store, &str, &Position) -> Result<bool>) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let mut count = 0u64;
     for (key, position) in chosen(&store, args)? {
         count += u64::from(act(&store, &key, &position)?);

@@ -51,14 +51,12 @@ fn definition(path: &Path) -> Result<Join> {
     Join::parse(&text).with_context(|| format!("{} is no right definition", path.display()))
 }
 
-/// Opens a join that is there.
-fn open(data: &Data, name: &str) -> Result<Store> {
+/// Opens a join that is there. The folder comes first, so that it is let go of last.
+fn open(data: &Data, name: &str) -> Result<(DataFolder, Store)> {
     let folder = DataFolder::open(&data.data)?;
     let (store, opened) = Store::open(&folder, name, Options::default())?;
     tell_torn(&opened);
-    // The lock goes with the process: the folder is this command's until it ends.
-    std::mem::forget(folder);
-    Ok(store)
+    Ok((folder, store))
 }
 
 fn tell_torn(opened: &Opened) {

@@ -25,7 +25,7 @@ pub(super) fn quarantine(command: &Quarantine) -> Result<ExitCode> {
 }
 
 fn list(args: &Stats) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let mut out = stdout();
     let mut count = 0u64;
     store.each_quarantined(|entry| {
@@ -57,7 +57,7 @@ fn list(args: &Stats) -> Result<ExitCode> {
 }
 
 fn show(args: &QuarantineOne) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let mut found = None;
     store.each_quarantined(|entry| {
         if entry.id == args.id {
@@ -74,7 +74,7 @@ fn show(args: &QuarantineOne) -> Result<ExitCode> {
 }
 
 fn retry(args: &QuarantineChoice) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let now = now(&args.data);
     let (mut left, mut stay) = (0u64, 0u64);
     for id in chosen(&store, args)? {
@@ -94,7 +94,7 @@ fn retry(args: &QuarantineChoice) -> Result<ExitCode> {
 }
 
 fn drop_entries(args: &QuarantineChoice) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let mut dropped = 0u64;
     for id in chosen(&store, args)? {
         if !store.drop_quarantined(&id)? {

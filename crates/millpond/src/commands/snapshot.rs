@@ -15,7 +15,7 @@ use crate::output::{grouped, stdout};
 const PAGE: usize = 64;
 
 pub(super) fn snapshot(args: &OfKeys) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let now = now(&args.data);
     let (mut keys, mut closed, mut tail_events) = (0u64, 0u64, 0u64);
     each_page(&store, args, |page| {
@@ -33,7 +33,7 @@ pub(super) fn snapshot(args: &OfKeys) -> Result<ExitCode> {
 }
 
 pub(super) fn trim(args: &OfKeys) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let (mut keys, mut trimmed) = (0u64, 0u64);
     each_page(&store, args, |page| {
         keys += page.len() as u64;

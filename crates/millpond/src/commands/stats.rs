@@ -10,7 +10,7 @@ use crate::cli::Stats;
 use crate::output::{counts, grouped, stdout};
 
 pub(super) fn stats(args: &Stats) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let counters = store.counters();
     let mut out = stdout();
     if args.data.json {

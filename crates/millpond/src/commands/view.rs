@@ -15,7 +15,7 @@ use crate::output::{one_line, stdout};
 const PAGE: usize = 1_000;
 
 pub(super) fn view(args: &View) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let mut out = stdout();
     if let Some(key) = &args.key {
         let document = store.document(key)?.ok_or_else(|| no_view(&args.join, key))?;
@@ -37,7 +37,7 @@ pub(super) fn view(args: &View) -> Result<ExitCode> {
 }
 
 pub(super) fn events(args: &OfKey) -> Result<ExitCode> {
-    let store = open(&args.data, &args.join)?;
+    let (_folder, store) = open(&args.data, &args.join)?;
     let view = store.view(&args.key)?.ok_or_else(|| no_view(&args.join, &args.key))?;
     let rows = store.rows(&args.key)?;
     let mut out = stdout();
