@@ -1,8 +1,7 @@
 //! The table of figures: what Millpond costs on this machine. A wrong answer is no figure: it ends the run.
 //!
 //! One file a group of figures. What needs a process of its own, for its memory, its death or its clock, is a child
-//! (`child.rs`).
-//! Linux only: processes are observed through `/proc`.
+//! (`child.rs`). Linux only: processes are observed through `/proc`.
 
 mod figure;
 mod floor;

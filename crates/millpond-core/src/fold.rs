@@ -23,9 +23,9 @@ pub enum Fold {
     Count,
     /// The exact sum of numbers.
     Sum,
-    /// The least value; numbers before strings.
+    /// The least number; where there is none, the least text.
     Min,
-    /// The greatest value; numbers before strings.
+    /// The greatest number; where there is none, the greatest text.
     Max,
     /// The mean of numbers: exact sum by count.
     Avg,
@@ -66,13 +66,24 @@ impl Fold {
     }
 }
 
-/// A number or a text, ordered: what `min` and `max` compare.
+/// A number or a text: what `min` and `max` compare.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scalar {
     /// A number; before every text.
     Number(Number),
     /// A text, in the order of its bytes.
     Text(Box<str>),
+}
+
+impl Scalar {
+    /// A number beats a text in both directions: one odd text must not hide every number for ever.
+    fn beats(&self, other: &Self, fold: Fold) -> bool {
+        match (self, other) {
+            (Self::Number(_), Self::Text(_)) => true,
+            (Self::Text(_), Self::Number(_)) => false,
+            _ => (self > other) == (fold == Fold::Max),
+        }
+    }
 }
 
 /// The folded form of one field. [`FieldState::Nothing`] is every fold's neutral element.
@@ -113,9 +124,7 @@ impl FieldState {
                 *sum = sum.plus(other_sum);
                 *count += other_count;
             }
-            (Self::Extreme(value), Self::Extreme(other)) if (other > *value) == (fold == Fold::Max) => {
-                *value = other;
-            }
+            (Self::Extreme(value), Self::Extreme(other)) if other.beats(value, fold) => *value = other,
             (Self::List(entries), Self::List(other)) => {
                 let Fold::List { last } = fold else { return };
                 merge_list(entries, other, last as usize);

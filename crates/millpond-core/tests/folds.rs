@@ -279,7 +279,7 @@ fn each_fold_in_one_small_example() {
     }
     assert_eq!(
         state.document(&join, "k"),
-        r#"{"id":"k","latest":0.2,"first":3,"count":5,"sum":3.3,"min":0.1,"max":"x","avg":1.1,"list":[0.1,0.2],"set":["x",0.1],"exists":true,"_more":["set"]}"#
+        r#"{"id":"k","latest":0.2,"first":3,"count":5,"sum":3.3,"min":0.1,"max":3,"avg":1.1,"list":[0.1,0.2],"set":["x",0.1],"exists":true,"_more":["set"]}"#
     );
 }
 

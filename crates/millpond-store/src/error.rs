@@ -137,6 +137,19 @@ pub enum Error {
         /// Keys with trimmed rows.
         trimmed_keys: u64,
     },
+    /// A changed definition would lose stored events.
+    #[error(
+        "the definition of `{name}` no longer names {}, of which {rows} events are stored: they would be gone; name the types again, or let them go with `millpond rebuild --drop-unnamed`",
+        types.join(", ")
+    )]
+    WouldDrop {
+        /// The join.
+        name: String,
+        /// The types.
+        types: Vec<String>,
+        /// Their stored events.
+        rows: u64,
+    },
 }
 
 impl Error {

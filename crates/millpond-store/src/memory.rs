@@ -1,7 +1,9 @@
 //! What one lock guards: cache, memtables, counters, and how far all of it is durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use millpond_core::state::STATE_BYTES_WARN;
 use millpond_core::{At, Join, store::Row};
 
 use crate::cache::{Cache, SlotIndex};
@@ -18,6 +20,9 @@ pub(crate) const COUNTERS: &[u8] = b"counters";
 /// Key of the last flushed commit in [`Table::Meta`].
 pub(crate) const FLUSHED: &[u8] = b"flushed";
 
+/// Large states that are named; more would only repeat the warning.
+const LARGE_SHOWN_MAX: usize = 10;
+
 pub(crate) struct Memory {
     pub(crate) cache: Cache,
     pub(crate) active: Memtable,
@@ -33,6 +38,8 @@ pub(crate) struct Memory {
     pub(crate) flushed: u64,
     /// Why nothing is done any more.
     pub(crate) stopped: Option<String>,
+    /// Some keys whose states have grown large, with their bytes.
+    pub(crate) large: BTreeMap<Box<str>, usize>,
     /// Keys whose tails have grown long.
     pub(crate) due: Vec<Box<str>>,
 }
@@ -49,6 +56,7 @@ impl Memory {
             durable: 0,
             flushed: 0,
             stopped: None,
+            large: BTreeMap::new(),
             due: Vec::new(),
         }
     }
@@ -172,6 +180,10 @@ impl Memory {
         for slot in std::mem::take(&mut self.dirty) {
             self.cache.reaccount(slot);
             let known = self.cache.slot_mut(slot);
+            let bytes = known.record.state.bytes();
+            if bytes > STATE_BYTES_WARN && self.large.len() < LARGE_SHOWN_MAX {
+                self.large.insert(known.key.clone(), bytes);
+            }
             known.dirty = false;
             known.frozen = true;
             known.heads = [NO_ROW, known.heads[0]];

@@ -76,25 +76,22 @@ fn fold(join: &Join, field: &Field, history: &[&Value]) -> (String, bool) {
         Fold::Latest => values.last().map(|value| canonical(value)),
         Fold::First => values.first().map(|value| canonical(value)),
         Fold::Avg => (!numbers.is_empty()).then(|| quotient(numbers.iter().sum(), numbers.len() as i128)),
-        Fold::Min => scalars(&values).min_by(|a, b| order(a, b)).map(canonical),
-        Fold::Max => scalars(&values).max_by(|a, b| order(a, b)).map(canonical),
+        Fold::Min => scalars(&values).into_iter().min_by(|a, b| order(a, b)).map(canonical),
+        Fold::Max => scalars(&values).into_iter().max_by(|a, b| order(a, b)).map(canonical),
     };
     let default = field.default.as_ref().map_or("null", |json| json.as_str());
     (text.unwrap_or_else(|| default.to_owned()), false)
 }
 
-fn scalars<'v>(values: &[&'v Value]) -> impl Iterator<Item = &'v Value> {
-    values.iter().copied().filter(|value| value.is_number() || value.is_string())
+/// The numbers, or where there are none the texts.
+fn scalars<'v>(values: &[&'v Value]) -> Vec<&'v Value> {
+    let numbers: Vec<&Value> = values.iter().copied().filter(|value| value.is_number()).collect();
+    let texts = || values.iter().copied().filter(|value| value.is_string()).collect();
+    if numbers.is_empty() { texts() } else { numbers }
 }
 
-/// Numbers before texts, texts by their bytes.
 fn order(left: &Value, right: &Value) -> Ordering {
-    match (millionths(left), millionths(right)) {
-        (Some(left), Some(right)) => left.cmp(&right),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => left.as_str().cmp(&right.as_str()),
-    }
+    millionths(left).cmp(&millionths(right)).then_with(|| left.as_str().cmp(&right.as_str()))
 }
 
 /// The conditions of [`crate::events::ALL_FOLDS`], written out by hand.

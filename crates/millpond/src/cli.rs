@@ -14,7 +14,7 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line or definition, 3 verify found differences,
-4 no such join, key or entry, 5 data folder in use, 6 definition changed but history is trimmed.";
+4 no such join, key or entry, 5 data folder in use, 6 definition changed and a rebuild would lose events.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -64,9 +64,9 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Data {
     /// The data folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "MILLPOND_DATA")]
     pub(crate) data: PathBuf,
-    /// Print JSON
+    /// Print JSON (what is JSON anyway stays as it is)
     #[arg(long)]
     pub(crate) json: bool,
     /// The clock, in milliseconds since 1970 UTC, to reproduce a run
@@ -145,6 +145,9 @@ pub(crate) struct Rebuild {
     /// The definition
     #[arg(value_name = "JOIN.toml")]
     pub(crate) definition: PathBuf,
+    /// Let the stored events go whose types the definition no longer names
+    #[arg(long)]
+    pub(crate) drop_unnamed: bool,
     #[command(flatten)]
     pub(crate) data: Data,
 }

@@ -5,18 +5,41 @@ use std::process::ExitCode;
 use millpond_core::Faults;
 use millpond_store::Error;
 
+use crate::output::counted;
+
 /// Something failed.
 const FAILED: u8 = 1;
 /// The command line (by clap) or the definition is wrong.
-const WRONG: u8 = 2;
+pub(crate) const WRONG: u8 = 2;
 /// `verify` found differences.
 pub(crate) const DIFFERENT: u8 = 3;
 /// The join, key or entry is not there.
 pub(crate) const NOT_FOUND: u8 = 4;
 /// Another process has the data folder.
 const IN_USE: u8 = 5;
-/// The definition changed and history is not complete.
+/// The definition changed, and a rebuild would lose something.
 const INCOMPLETE: u8 = 6;
+
+/// A definition's faults, with its file's name on each, as compilers print them.
+#[derive(Debug)]
+pub(crate) struct BadDefinition {
+    pub(crate) path: String,
+    pub(crate) faults: Faults,
+}
+
+impl std::fmt::Display for BadDefinition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Faults(faults) = &self.faults;
+        let count = counted(faults.len() as u64, "fault", "faults");
+        write!(f, "{} is not a valid definition: {count}", self.path)?;
+        for fault in faults {
+            write!(f, "\n  {}:{}:{}: {}", self.path, fault.line, fault.column, fault.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BadDefinition {}
 
 /// What was asked for is not there.
 #[derive(Debug)]
@@ -56,13 +79,13 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.downcast_ref::<NotFound>().is_some() {
         return NOT_FOUND;
     }
-    if error.downcast_ref::<Faults>().is_some() {
+    if error.downcast_ref::<BadDefinition>().is_some() {
         return WRONG;
     }
     match error.downcast_ref::<Error>() {
         Some(Error::NoJoin { .. } | Error::NoData { .. }) => NOT_FOUND,
         Some(Error::InUse { .. }) => IN_USE,
-        Some(Error::Incomplete { .. }) => INCOMPLETE,
+        Some(Error::Incomplete { .. } | Error::WouldDrop { .. }) => INCOMPLETE,
         _ => FAILED,
     }
 }

@@ -20,6 +20,28 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// `1 key`, `1,234 keys`.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+}
+
+/// A span of time in its largest whole unit, as definitions write it.
+pub(crate) fn span(ms: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = UNITS.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
+}
+
+/// The beginning of a text on one line, to recognise it by.
+pub(crate) fn head(text: &str, characters: usize) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut head: String = text.chars().take(characters).map(plain).collect();
+    if text.chars().nth(characters).is_some() {
+        head.push_str("...");
+    }
+    head
+}
+
 /// Names and counts, aligned; a note behind a count where there is one.
 pub(crate) fn counts(out: &mut impl Write, rows: &[(&str, u64, String)]) -> io::Result<()> {
     let name_width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);

@@ -91,7 +91,7 @@ fn mark_key(name: &str) -> String {
     format!("mark/{name}")
 }
 
-fn ingest_event(
+pub(super) fn ingest_event(
     commit: &mut Commit<'_>,
     batch: &Batch<'_>,
     bytes: &[u8],

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::commit::Commit;
-use super::read::{decode_snapshot, whole_view};
+use super::read::whole_view;
 use crate::error::Error;
 use crate::keys::row_key;
 use crate::op::Table;
@@ -83,6 +83,9 @@ impl Store {
             let LateValue::Waiting(late) = LateValue::decode(&value)? else { return Ok(Accepted::Unknown) };
             self.fold_late(commit, key, &late)?;
             commit.put(Table::Late, &place, Some(&LateValue::Accepted { at: now }.encode()));
+            let counters = &mut commit.memory.counters;
+            counters.late = counters.late.saturating_sub(1);
+            counters.accepted += 1;
             Ok(Accepted::Folded)
         })
     }
@@ -122,8 +125,11 @@ impl Store {
         if let Some(closed) = &mut record.closed {
             closed.events += 1;
         }
+        // The row joins those that the snapshot covers, for as long as they are kept: a rebuild needs it.
+        if record.trimmed_to.as_ref().is_none_or(|trimmed_to| late.row.position > *trimmed_to) {
+            commit.put_row(slot, late.row.position.at(), late.row.put_at, &late.row.body);
+        }
         let bytes = postcard::to_stdvec(&snapshot).expect("a snapshot always has bytes: it is plain data");
-        debug_assert!(decode_snapshot(key, &bytes).is_ok());
         commit.put(Table::Snapshots, key.as_bytes(), Some(&bytes));
         commit.put_record(slot, record);
         Ok(())

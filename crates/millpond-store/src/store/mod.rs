@@ -115,6 +115,13 @@ impl Store {
         self.shared.lock().counters.clone()
     }
 
+    /// Keys whose states are larger than [`millpond_core::state::STATE_BYTES_WARN`], with their
+    /// bytes: some of those flushed since the store was opened.
+    #[must_use]
+    pub fn large_states(&self) -> Vec<(String, usize)> {
+        self.shared.lock().large.iter().map(|(key, bytes)| (key.to_string(), *bytes)).collect()
+    }
+
     /// Bytes on disk: log and tables.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {

@@ -5,7 +5,7 @@ use millpond_core::store::Quarantined;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::commit::Commit;
-use super::ingest::{Batch, Outcome};
+use super::ingest::{Batch, Outcome, ingest_event};
 use super::{Store, usable};
 use crate::error::Error;
 use crate::op::Table;
@@ -79,19 +79,24 @@ impl Store {
     /// If the store failed.
     pub fn retry_quarantined(&self, id: &str, now: u64) -> Result<Retried, Error> {
         let Some(place) = place_of(id) else { return Ok(Retried::Unknown) };
-        let Some(value) = self.memory()?.get(&self.lsm, Table::Quarantine, &place)? else {
-            return Ok(Retried::Unknown);
-        };
-        let bytes = decode(&value)?.bytes;
-        let outcomes = self.ingest(&Batch { events: &[&bytes], now, ..Batch::default() })?;
-        let outcomes: Vec<Outcome> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
-        match outcomes.iter().find(|outcome| matches!(outcome, Outcome::Quarantined(_) | Outcome::Ignored)) {
-            Some(stays) => Ok(Retried::Stays(*stays)),
-            None => {
-                self.drop_quarantined(id)?;
-                Ok(Retried::Left(outcomes))
+        self.commit(|commit| {
+            let Some(value) = commit.get(Table::Quarantine, &place)? else { return Ok(Retried::Unknown) };
+            let bytes = decode(&value)?.bytes;
+            let before = commit.memory.counters.clone();
+            let mut outcomes = Vec::new();
+            let batch = Batch { events: &[&bytes], now, ..Batch::default() };
+            ingest_event(commit, &batch, &bytes, |outcome| outcomes.push(outcome))?;
+            let stays = |outcome: &&Outcome| matches!(outcome, Outcome::Quarantined(_) | Outcome::Ignored);
+            if let Some(stays) = outcomes.iter().find(stays) {
+                commit.memory.counters = before; // it was counted when it came
+                return Ok(Retried::Stays(*stays));
             }
-        }
+            let counters = &mut commit.memory.counters;
+            counters.received -= 1;
+            counters.quarantined = counters.quarantined.saturating_sub(1);
+            commit.put(Table::Quarantine, &place, None);
+            Ok(Retried::Left(outcomes))
+        })
     }
 
     /// Removes an entry for good; whether there was one.

@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use millpond_core::Join;
 use millpond_core::store::Row;
+use millpond_core::{Event, Join};
 
 use super::ingest::{Batch, Outcome};
 use super::open::{open_dir, rebuild_dirs};
@@ -53,12 +53,14 @@ impl Store {
     /// complete and durable; a crash in between leaves one of the two.
     ///
     /// # Errors
-    /// [`Error::Incomplete`] if history was trimmed; otherwise if a store fails. The old one is
-    /// unchanged.
+    /// [`Error::Incomplete`] if history was trimmed; [`Error::WouldDrop`] if there are events of
+    /// types that `join` no longer names, unless `drop_unnamed`; otherwise if a store fails. The
+    /// old one is unchanged.
     pub fn rebuild(
         self,
         folder: &DataFolder,
         join: Join,
+        drop_unnamed: bool,
         mut progress: impl FnMut(&Rebuilt),
     ) -> Result<(Self, Rebuilt), Error> {
         let trimmed = self.trimmed_keys()?;
@@ -66,6 +68,9 @@ impl Store {
             return Err(Error::Incomplete { name: self.join.name().to_owned(), trimmed_keys: trimmed });
         }
         self.flush()?;
+        if !drop_unnamed {
+            self.refuse_to_drop(&join)?;
+        }
         let options = self.options.clone();
         let dir = self.dir.clone();
         let (new_dir, old_dir) = rebuild_dirs(&dir);
@@ -105,11 +110,38 @@ impl Store {
         }
         new.copy_batch(&mut batch, &mut done)?;
         self.each_side(Table::Quarantine, |place, value| new.copy_value(Table::Quarantine, place, value))?;
-        self.each_side(Table::Late, |place, value| new.copy_value(Table::Late, place, value))?;
-        let counters = self.counters();
-        new.memory()?.counters = counters;
-        new.copy_value(Table::Meta, b"mark/rebuilt", b"")?;
+        // Nothing is closed any more, and every row is there: what was late can be joined exactly.
+        self.each_late(None, |entry| {
+            let row = entry.event.row;
+            new.ingest(&Batch { events: &[row.body.as_bytes()], now: row.put_at, ..Batch::default() })?;
+            Ok::<(), Error>(())
+        })?;
         Ok(done)
+    }
+
+    /// Events of a type that the definition no longer names would be gone.
+    fn refuse_to_drop(&self, join: &Join) -> Result<(), Error> {
+        let unnamed: Vec<&str> = self.join.type_names().filter(|name| join.type_index(name).is_none()).collect();
+        if unnamed.is_empty() {
+            return Ok(());
+        }
+        let mut rows = 0;
+        let sight = self.lsm.sight();
+        for item in sight.scan(&self.lsm, &self.lsm.events, Vec::new()) {
+            let (key, value) = item?;
+            let (of, row) = self.lsm.parse_row(&key, &value)?;
+            let event = Event::read(&self.join, row.body.as_bytes()).map_err(|source| Error::Row {
+                key: of.to_owned(),
+                position: row.position.clone(),
+                source,
+            })?;
+            rows += u64::from(unnamed.contains(&&*event.kind));
+        }
+        if rows == 0 {
+            return Ok(());
+        }
+        let types = unnamed.into_iter().map(str::to_owned).collect();
+        Err(Error::WouldDrop { name: self.join.name().to_owned(), types, rows })
     }
 
     fn copy_batch(&self, batch: &mut Vec<Row>, done: &mut Rebuilt) -> Result<(), Error> {

@@ -4,16 +4,23 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use millpond_core::{Field, Fold, Join, TypeIndex};
+use millpond_core::{Fault, Field, Fold, Join, TypeIndex};
 use serde_json::{Value, json};
 
 use super::definition;
 use crate::cli::Check;
-use crate::output::stdout;
+use crate::exit::{BadDefinition, WRONG};
+use crate::output::{counted, span, stdout};
 
 pub(super) fn check(args: &Check) -> Result<ExitCode> {
-    let join = definition(&args.definition)?;
     let mut out = stdout();
+    let join = match definition(&args.definition) {
+        Err(error) if args.json => match error.downcast_ref::<BadDefinition>() {
+            Some(bad) => return faults(&mut out, bad),
+            None => return Err(error),
+        },
+        read => read?,
+    };
     if args.json {
         writeln!(out, "{}", plan(&join))?;
     } else {
@@ -21,6 +28,15 @@ pub(super) fn check(args: &Check) -> Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The faults as JSON: an editor wants them too.
+fn faults(out: &mut impl Write, bad: &BadDefinition) -> Result<ExitCode> {
+    let fault = |fault: &Fault| json!({"line": fault.line, "column": fault.column, "message": fault.message});
+    let faults: Vec<Value> = bad.faults.0.iter().map(fault).collect();
+    writeln!(out, "{}", json!({"faults": faults}))?;
+    out.flush()?;
+    Ok(ExitCode::from(WRONG))
 }
 
 fn kinds(join: &Join) -> impl Iterator<Item = (TypeIndex, &str)> {
@@ -78,12 +94,12 @@ fn plan(join: &Join) -> Value {
 }
 
 fn print(out: &mut impl Write, join: &Join) -> Result<()> {
-    writeln!(out, "{}: right (fingerprint {})", join.name(), join.fingerprint())?;
+    writeln!(out, "{}: valid (fingerprint {})", join.name(), join.fingerprint())?;
     writeln!(
         out,
-        "  events join up to {} s after their timestamp; snapshots are asked for after {} events",
-        join.lateness_ms() as f64 / 1000.0,
-        join.snapshot_every()
+        "  events join up to {} after their timestamp; a snapshot is asked for after {}",
+        span(join.lateness_ms()),
+        counted(join.snapshot_every(), "event", "events")
     )?;
     writeln!(out, "keys")?;
     for (kind, name) in kinds(join) {

@@ -10,7 +10,7 @@ use millpond_store::KeyView;
 use super::open;
 use super::view::no_view;
 use crate::cli::OfKey;
-use crate::output::{grouped, stdout, utc};
+use crate::output::{counted, grouped, stdout, utc};
 
 /// Events shown of a field that many have made; `--json` has all.
 const EVENTS_SHOWN: usize = 10;
@@ -31,10 +31,10 @@ pub(super) fn explain(args: &OfKey) -> Result<ExitCode> {
     let in_snapshot = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
     writeln!(
         out,
-        "{} {}: {} events, {} in the snapshot and {} after it",
+        "{} {}: {}, {} in the snapshot and {} after it",
         args.join,
         args.key,
-        grouped(view.events),
+        counted(view.events, "event", "events"),
         grouped(in_snapshot),
         grouped(tail.len() as u64)
     )?;
@@ -52,19 +52,19 @@ fn print(out: &mut impl Write, explanation: &Explanation) -> Result<()> {
     writeln!(out, "\n{} = {}  ({})", explanation.field, explanation.value, explanation.fold)?;
     match &explanation.snapshot {
         Some(part) => writeln!(out, "  snapshot: {}", part.value)?,
-        None if explanation.events.is_empty() => writeln!(out, "  no event gave a value: this is the default")?,
+        None if explanation.events.is_empty() => writeln!(out, "  no event gave a value")?,
         None => {}
     }
     let skipped = explanation.events.len().saturating_sub(EVENTS_SHOWN);
     if skipped > 0 {
-        writeln!(out, "  {} earlier events (--json has them all)", grouped(skipped as u64))?;
+        writeln!(out, "  {} (--json has them all)", counted(skipped as u64, "earlier event", "earlier events"))?;
     }
     for cause in &explanation.events[skipped..] {
         writeln!(out, "  {}  {}  {}  gives {}", utc(cause.timestamp), cause.kind, cause.id, cause.gives)?;
     }
     let unseen = explanation.tail_values - explanation.events.len() as u64;
     if unseen > 0 {
-        writeln!(out, "  {} further events gave values that do not show", grouped(unseen))?;
+        writeln!(out, "  {} with a value that does not show", counted(unseen, "further event", "further events"))?;
     }
     Ok(())
 }

@@ -11,7 +11,10 @@ use millpond_store::{Accepted, Store};
 use super::{now, open};
 use crate::cli::{Late, LateChoice, OfKeys};
 use crate::exit::NotFound;
-use crate::output::{grouped, one_line, stdout, utc};
+use crate::output::{counted, head, one_line, stdout, utc};
+
+/// Characters of an event's text in a list; `--json` has all of them.
+const SHOWN: usize = 160;
 
 pub(super) fn late(command: &Late) -> Result<ExitCode> {
     match command {
@@ -43,12 +46,13 @@ fn list(args: &OfKeys) -> Result<ExitCode> {
             )?;
         } else {
             writeln!(out, "{} {}  received {}, closed through {closed}", entry.key, row.position, utc(row.put_at))?;
+            writeln!(out, "    {}", head(&row.body, SHOWN))?;
         }
         anyhow::Ok(())
     })?;
     out.flush()?;
     if !args.data.json {
-        eprintln!("{} late events", grouped(count));
+        eprintln!("{}", counted(count, "late event", "late events"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -65,7 +69,7 @@ fn decide(args: &LateChoice, done: &str, act: impl Fn(&Store, &str, &Position) -
     let mut out = stdout();
     match args.data.json {
         true => writeln!(out, "{{\"{done}\":{count}}}")?,
-        false => writeln!(out, "{} late events {done}", grouped(count))?,
+        false => writeln!(out, "{} {done}", counted(count, "late event", "late events"))?,
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

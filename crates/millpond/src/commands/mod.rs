@@ -20,6 +20,7 @@ use millpond_core::Join;
 use millpond_store::{DataFolder, Opened, Options, Store};
 
 use crate::cli::{Cli, Command, Data};
+use crate::exit::BadDefinition;
 use crate::output::grouped;
 
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
@@ -48,7 +49,7 @@ fn now(data: &Data) -> u64 {
 /// A definition from a file, or every fault in it with the file's name.
 fn definition(path: &Path) -> Result<Join> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Join::parse(&text).with_context(|| format!("{} is no right definition", path.display()))
+    Join::parse(&text).map_err(|faults| BadDefinition { path: path.display().to_string(), faults }.into())
 }
 
 /// Opens a join that is there. The folder comes first, so that it is let go of last.

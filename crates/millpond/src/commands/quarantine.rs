@@ -10,10 +10,10 @@ use millpond_store::{QuarantineEntry, Retried, Store};
 use super::{now, open};
 use crate::cli::{Quarantine, QuarantineChoice, QuarantineOne, Stats};
 use crate::exit::NotFound;
-use crate::output::{grouped, stdout, utc};
+use crate::output::{counted, head, stdout, utc};
 
 /// Characters of an entry's bytes in a list; `show` prints all of them.
-const SHOWN: usize = 120;
+const SHOWN: usize = 160;
 
 pub(super) fn quarantine(command: &Quarantine) -> Result<ExitCode> {
     match command {
@@ -44,14 +44,13 @@ fn list(args: &Stats) -> Result<ExitCode> {
                 quoted(&text)
             )?;
         } else {
-            let head: String = text.chars().take(SHOWN).collect();
-            writeln!(out, "{id}  {}  {rejection}\n    {}", utc(quarantined.at), head.escape_debug())?;
+            writeln!(out, "{id}  {}  {rejection}\n    {}", utc(quarantined.at), head(&text, SHOWN))?;
         }
         anyhow::Ok(())
     })?;
     out.flush()?;
     if !args.data.json {
-        eprintln!("{} entries in quarantine", grouped(count));
+        eprintln!("{} in quarantine", counted(count, "entry", "entries"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -87,7 +86,10 @@ fn retry(args: &QuarantineChoice) -> Result<ExitCode> {
     let mut out = stdout();
     match args.data.json {
         true => writeln!(out, "{{\"left\":{left},\"stay\":{stay}}}")?,
-        false => writeln!(out, "{} entries left the quarantine, {} stay", grouped(left), grouped(stay))?,
+        false => {
+            let stay = counted(stay, "stays", "stay");
+            writeln!(out, "{} left the quarantine, {stay}", counted(left, "entry has", "entries have"))?;
+        }
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
@@ -105,7 +107,7 @@ fn drop_entries(args: &QuarantineChoice) -> Result<ExitCode> {
     let mut out = stdout();
     match args.data.json {
         true => writeln!(out, "{{\"dropped\":{dropped}}}")?,
-        false => writeln!(out, "{} entries dropped", grouped(dropped))?,
+        false => writeln!(out, "{} dropped", counted(dropped, "entry", "entries"))?,
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

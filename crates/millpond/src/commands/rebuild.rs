@@ -9,7 +9,7 @@ use millpond_store::{DataFolder, Options, Rebuilt, Store};
 
 use super::{definition, tell_torn};
 use crate::cli::Rebuild;
-use crate::output::{grouped, stdout};
+use crate::output::{counted, grouped, stdout};
 
 pub(super) fn rebuild(args: &Rebuild) -> Result<ExitCode> {
     let join = definition(&args.definition)?;
@@ -20,7 +20,7 @@ pub(super) fn rebuild(args: &Rebuild) -> Result<ExitCode> {
         drop(store);
         (Store::open_or_create(&folder, join, Options::default())?.0, None)
     } else {
-        let (store, rebuilt) = store.rebuild(&folder, join, |_| {})?;
+        let (store, rebuilt) = store.rebuild(&folder, join, args.drop_unnamed, |_| {})?;
         (store, Some(rebuilt))
     };
     let mut out = stdout();
@@ -47,14 +47,14 @@ pub(super) fn open_under(folder: &DataFolder, join: Join, options: Options) -> R
     if store.serves(&asked) {
         return Ok(store);
     }
-    eprintln!("millpond: the definition of `{}` has changed: joining the stored events anew", asked.name());
-    let (store, done) = store.rebuild(folder, asked, |_| {})?;
-    eprintln!("millpond: {}", told(store.join(), &done));
+    let (store, done) = store.rebuild(folder, asked, false, |_| {})?;
+    eprintln!("millpond: the definition has changed; {}", told(store.join(), &done));
     Ok(store)
 }
 
 fn told(join: &Join, done: &Rebuilt) -> String {
-    let mut text = format!("{}: {} stored events joined anew", join.name(), grouped(done.rows));
+    let rows = counted(done.rows, "stored event", "stored events");
+    let mut text = format!("{}: {rows} joined anew", join.name());
     if done.ignored > 0 {
         text += &format!("; {} of types that the definition no longer names are gone", grouped(done.ignored));
     }

@@ -1,13 +1,14 @@
 //! `millpond run`: files of events in, durable views out.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Seek, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use millpond_core::state::STATE_BYTES_MAX;
 use millpond_core::{Reason, Rejection};
 use millpond_store::{Batch, DataFolder, Mark, Options, Outcome, Store};
 use serde::Serialize;
@@ -18,8 +19,10 @@ use crate::cli::Run;
 use crate::input::{Flaw, Item, Reader, digest_of_prefix};
 use crate::output::{counts, grouped, stdout};
 
-/// Bytes at the start of a file by which it is found again.
+/// Bytes at the start of a file by which it is found again: its first line, or so much of it.
 const HEAD_BYTES: u64 = 4096;
+/// Files with the same head that are told apart, by all that was read of them.
+const SAME_HEADS_MAX: u32 = 64;
 
 /// What a run did; what is printed with `--json`.
 #[derive(Debug, Default, Serialize)]
@@ -56,6 +59,13 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     running.progress.finish_and_clear();
     let mut summary = running.summary;
     summary.keys = store.counters().keys;
+    store.flush()?;
+    for (key, bytes) in store.large_states() {
+        eprintln!(
+            "millpond: the state of key `{key}` has {} bytes; over {STATE_BYTES_MAX} its view is marked `_overflow`",
+            grouped(bytes as u64)
+        );
+    }
     store.close()?;
     summary.seconds = started.elapsed().as_secs_f64();
     summary.events_per_second = (summary.received as f64 / summary.seconds.max(1e-9)) as u64;
@@ -88,7 +98,9 @@ impl Input {
         }
         let mut head = Vec::new();
         open()?.take(HEAD_BYTES).read_to_end(&mut head).with_context(|| format!("cannot read {name}"))?;
-        let again = Some((open()?, xxh3_128(&head)));
+        // The first line stays the same when a file grows.
+        let line = head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |end| end + 1);
+        let again = Some((open()?, xxh3_128(&head[..line])));
         Ok(Self { name, source: Box::new(file), length: metadata.len(), file: again })
     }
 }
@@ -103,10 +115,12 @@ struct Running<'r> {
 impl Running<'_> {
     fn input(&mut self, input: Input) -> Result<()> {
         let reading = format!("cannot read {}", input.name);
-        let mark = input.file.as_ref().map(|(_, head)| format!("{}/{head:032x}", self.store.join().fingerprint()));
-        let known = match (&mark, input.file) {
-            (Some(mark), Some((file, _))) => self.received_before(mark, file).with_context(|| reading.clone())?,
-            _ => 0,
+        let (mark, known) = match input.file {
+            Some((file, head)) => {
+                let (mark, known) = self.received_before(file, head).with_context(|| reading.clone())?;
+                (Some(mark), known)
+            }
+            None => (None, 0),
         };
         let mut reader = Reader::new(input.source);
         let mut read = 0;
@@ -133,12 +147,19 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Up to where this very file was read before, under this definition.
-    fn received_before(&self, mark: &str, file: File) -> Result<u64> {
-        let Some(value) = self.store.mark(mark)? else { return Ok(0) };
-        let Some((offset, digest)) = decode_mark(&value) else { return Ok(0) };
-        let same = digest_of_prefix(file, offset)? == Some(digest);
-        Ok(if same { offset } else { 0 })
+    /// The name of this file's mark, and up to where this very file was read before, under this
+    /// definition. Files with the same head have marks of their own, up to a number.
+    fn received_before(&self, mut file: File, head: u128) -> Result<(String, u64)> {
+        let name = |place: u32| format!("{}/{head:032x}/{place}", self.store.join().fingerprint());
+        for place in 0..SAME_HEADS_MAX {
+            let Some(value) = self.store.mark(&name(place))? else { return Ok((name(place), 0)) };
+            let Some((offset, digest)) = decode_mark(&value) else { continue };
+            file.rewind()?;
+            if digest_of_prefix(&file, offset)? == Some(digest) {
+                return Ok((name(place), offset));
+            }
+        }
+        Ok((name(0), 0))
     }
 
     fn batch(&mut self, input: &str, items: &[Item<'_>], received_before: bool, mark: Option<Mark<'_>>) -> Result<()> {

@@ -9,7 +9,7 @@ use millpond_store::Store;
 use super::view::no_view;
 use super::{now, open};
 use crate::cli::OfKeys;
-use crate::output::{grouped, stdout};
+use crate::output::{counted, stdout};
 
 /// Keys of one commit.
 const PAGE: usize = 64;
@@ -26,9 +26,13 @@ pub(super) fn snapshot(args: &OfKeys) -> Result<ExitCode> {
         }
         Ok(())
     })?;
-    let (shown_keys, shown_closed, tail) = (grouped(keys), grouped(closed), grouped(tail_events));
     let json = format!("{{\"keys\":{keys},\"snapshots\":{closed},\"tail_events\":{tail_events}}}");
-    let text = format!("{shown_keys} keys: {shown_closed} new snapshots; {tail} events stay in the tails");
+    let text = format!(
+        "{}: {}; {} not settled yet",
+        counted(keys, "key", "keys"),
+        counted(closed, "new snapshot", "new snapshots"),
+        counted(tail_events, "event is", "events are")
+    );
     finish(&store, args, &json, &text)
 }
 
@@ -41,7 +45,9 @@ pub(super) fn trim(args: &OfKeys) -> Result<ExitCode> {
         Ok(())
     })?;
     let json = format!("{{\"keys\":{keys},\"trimmed\":{trimmed}}}");
-    let text = format!("{} keys: {} events that snapshots cover are trimmed", grouped(keys), grouped(trimmed));
+    let keys = counted(keys, "key", "keys");
+    let text =
+        format!("{keys}: {} trimmed", counted(trimmed, "event that a snapshot covers", "events that snapshots cover"));
     finish(&store, args, &json, &text)
 }
 

@@ -12,7 +12,7 @@ use millpond_store::{DataFolder, KeyDifference, Options, Store};
 use super::tell_torn;
 use crate::cli::Verify;
 use crate::exit::DIFFERENT;
-use crate::output::{grouped, stdout};
+use crate::output::{counted, grouped, stdout};
 
 pub(super) fn verify(args: &Verify) -> Result<ExitCode> {
     let folder = DataFolder::open(&args.data.data)?;
@@ -45,10 +45,10 @@ pub(super) fn verify(args: &Verify) -> Result<ExitCode> {
             )?,
             false => writeln!(
                 out,
-                "{name}: {} keys and {} events folded anew, {} differences",
-                grouped(done.keys),
-                grouped(done.rows),
-                grouped(done.differences)
+                "{name}: {} folded anew from snapshots and {} after them, {}",
+                counted(done.keys, "key", "keys"),
+                counted(done.rows, "event", "events"),
+                counted(done.differences, "difference", "differences")
             )?,
         }
     }

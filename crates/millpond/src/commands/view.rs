@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use millpond_core::json::quoted;
+use millpond_store::KeyView;
 
 use super::open;
 use crate::cli::{OfKey, View};
@@ -38,7 +39,7 @@ pub(super) fn view(args: &View) -> Result<ExitCode> {
 
 pub(super) fn events(args: &OfKey) -> Result<ExitCode> {
     let (_folder, store) = open(&args.data, &args.join)?;
-    let view = store.view(&args.key)?.ok_or_else(|| no_view(&args.join, &args.key))?;
+    let KeyView { view, .. } = store.key_view(&args.key)?.ok_or_else(|| no_view(&args.join, &args.key))?;
     let rows = store.rows(&args.key)?;
     let mut out = stdout();
     for row in &rows {
