@@ -46,8 +46,7 @@ pub(super) fn trim(args: &OfKeys) -> Result<ExitCode> {
     })?;
     let json = format!("{{\"keys\":{keys},\"trimmed\":{trimmed}}}");
     let keys = counted(keys, "key", "keys");
-    let text =
-        format!("{keys}: {} trimmed", counted(trimmed, "event that a snapshot covers", "events that snapshots cover"));
+    let text = format!("{keys}: {} trimmed", counted(trimmed, "covered event", "covered events"));
     finish(&store, args, &json, &text)
 }
 
