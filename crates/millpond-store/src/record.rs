@@ -15,6 +15,8 @@ pub(crate) struct Record {
     pub(crate) closed: Option<Closed>,
     /// Rows at or below are gone, or will be with the next flush; nobody sees them any more.
     pub(crate) trimmed_to: Option<Position>,
+    /// Events of the snapshot that have no row any more.
+    pub(crate) trimmed: u64,
     /// No row of the tail was written before: none can be closed before this + lateness.
     pub(crate) oldest_put: u64,
     /// The length of tail at which a snapshot is asked for next.
@@ -39,6 +41,7 @@ impl Record {
             state: State::empty(join),
             closed: None,
             trimmed_to: None,
+            trimmed: 0,
             oldest_put: u64::MAX,
             snapshot_at: join.snapshot_every(),
         }

@@ -105,7 +105,7 @@ fn check(store: &Store) {
     let verified = store.verify(|difference| panic!("{difference:?}"), |_| {}).expect("readable");
     assert_eq!(verified, Verified { keys: 2, rows: 3, differences: 0 });
     let counters = store.counters();
-    assert_eq!((counters.received, counters.accepted, counters.keys), (12, 8, 2));
+    assert_eq!((counters.received, counters.accepted, counters.late, counters.keys), (12, 9, 1, 2));
 }
 
 #[test]

@@ -128,6 +128,8 @@ impl Store {
         // The row joins those that the snapshot covers, for as long as they are kept: a rebuild needs it.
         if record.trimmed_to.as_ref().is_none_or(|trimmed_to| late.row.position > *trimmed_to) {
             commit.put_row(slot, late.row.position.at(), late.row.put_at, &late.row.body);
+        } else {
+            record.trimmed += 1;
         }
         let bytes = postcard::to_stdvec(&snapshot).expect("a snapshot always has bytes: it is plain data");
         commit.put(Table::Snapshots, key.as_bytes(), Some(&bytes));

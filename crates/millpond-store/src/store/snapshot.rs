@@ -90,14 +90,13 @@ impl Store {
     fn trim_key(&self, commit: &mut Commit<'_>, key: &str) -> Result<u64, Error> {
         let Some(slot) = commit.memory.known_slot(commit.lsm, key)? else { return Ok(0) };
         let mut record = commit.memory.cache.slot(slot).record.clone();
-        let Some(through) = record.through().cloned() else { return Ok(0) };
-        if record.trimmed_to.as_ref() == Some(&through) {
+        let Some(closed) = record.closed.clone() else { return Ok(0) };
+        if record.trimmed_to.as_ref() == Some(&closed.through) {
             return Ok(0);
         }
-        let before = record.trimmed_to.replace(through.clone());
-        let recent = commit.memory.rows_in_memory(slot)?;
-        let rows = self.merged(&self.lsm.sight(), key, before.as_ref(), recent)?;
-        let covered = rows.iter().filter(|row| row.position <= through).count() as u64;
+        let covered = closed.events - record.trimmed;
+        record.trimmed_to = Some(closed.through);
+        record.trimmed = closed.events;
         commit.put_record(slot, record);
         commit.memory.cache.slot_mut(slot).trim = true;
         commit.memory.counters.trimmed += covered;
