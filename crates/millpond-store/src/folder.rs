@@ -76,10 +76,18 @@ impl DataFolder {
         let entries = fs::read_dir(&self.dir).map_err(failed)?;
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| !name.contains('.') && self.join_dir(name).join(MANIFEST_FILE).is_file())
+            .filter(|name| self.dir.join(name).join(MANIFEST_FILE).is_file())
+            .filter_map(|name| self.join_of(&name).map(str::to_owned))
             .collect();
         names.sort();
         Ok(names)
+    }
+
+    /// The join in a sub-folder. A rebuild that a crash left between its renames is one already:
+    /// opening it ends that.
+    fn join_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let rebuilt = name.strip_suffix(".rebuild").filter(|join| !self.join_dir(join).exists());
+        Some(rebuilt.unwrap_or(name)).filter(|join| !join.contains('.'))
     }
 
     /// The folder of a join. Names have no dots; what has one is a rebuild under way.

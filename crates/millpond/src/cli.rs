@@ -85,6 +85,9 @@ pub(crate) struct Run {
     /// Events of one durable commit
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) batch: u32,
+    /// Kibibytes of new events in memory before they are flushed, so that tests see flushes
+    #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) memtable_kib: Option<u32>,
     #[command(flatten)]
     pub(crate) data: Data,
 }

@@ -32,13 +32,13 @@ impl Store {
     /// # Errors
     /// [`Error::NoJoin`] if there is none; [`Error::Damaged`] if its files are not whole.
     pub fn open(folder: &DataFolder, name: &str, options: Options) -> Result<(Self, Opened), Error> {
-        let dir = folder.join_dir(name);
-        finish_swap(&dir)?;
-        // A name from outside must not lead out of the folder: only names that are listed are opened.
+        // A name from outside must not lead out of the folder: only names that are listed are touched.
         let known = folder.joins()?;
         if !known.iter().any(|join| join == name) {
             return Err(Error::NoJoin { name: name.to_owned(), known });
         }
+        let dir = folder.join_dir(name);
+        finish_swap(&dir)?;
         let text = folder::read_definition(&dir)?.ok_or_else(|| Error::NoJoin { name: name.to_owned(), known })?;
         let join = Join::parse(&text).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
         open_dir(&dir, join, options, false)
@@ -53,6 +53,7 @@ impl Store {
         let dir = folder.join_dir(join.name());
         finish_swap(&dir)?;
         let Some(stored) = folder::read_definition(&dir)? else {
+            clear_unmade(&dir)?;
             folder::create(&dir, join.source_text())?;
             folder::sync_dir(folder.dir())?;
             let store = open_dir(&dir, join, options, true)?;
@@ -68,6 +69,27 @@ impl Store {
         }
         open_dir(&dir, join, options, false)
     }
+}
+
+/// Removes what a crash left of a join that was being made: the tables cannot go on from there.
+/// Without a manifest nothing was ever committed; if something was, the manifest has been lost.
+fn clear_unmade(dir: &Path) -> Result<(), Error> {
+    let (log, tables) = (dir.join("log"), dir.join("tables"));
+    if log.is_dir() {
+        match crate::log::check(&log, 0, |_| Ok(())) {
+            Ok(found) if found.last_commit == 0 => {}
+            Err(error @ Error::Io { .. }) => return Err(error),
+            _ => {
+                let what = "its MANIFEST is missing, but its log has commits".to_owned();
+                return Err(Error::Damaged { file: dir.to_owned(), offset: 0, what });
+            }
+        }
+        fs::remove_dir_all(&log).map_err(Error::io("remove", &log))?;
+    }
+    if tables.is_dir() {
+        fs::remove_dir_all(&tables).map_err(Error::io("remove", &tables))?;
+    }
+    Ok(())
 }
 
 /// Opens what is in a join's folder under a definition that fits it.

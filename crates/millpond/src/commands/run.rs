@@ -45,7 +45,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     let join = definition(&args.definition)?;
     let inputs: Vec<Input> = args.files.iter().map(|path| Input::open(path)).collect::<Result<_>>()?;
     let folder = DataFolder::open_or_create(&args.data.data)?;
-    let store = rebuild::open_under(&folder, join, Options::default())?;
+    let store = rebuild::open_under(&folder, join, options(args))?;
     let started = Instant::now();
     let mut running = Running {
         store: &store,
@@ -71,6 +71,12 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     summary.events_per_second = (summary.received as f64 / summary.seconds.max(1e-9)) as u64;
     print(&summary, args)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn options(args: &Run) -> Options {
+    let usual = Options::default();
+    let memtable_bytes = args.memtable_kib.map_or(usual.memtable_bytes, |kib| kib as usize * 1024);
+    Options { memtable_bytes, ..usual }
 }
 
 /// A file, or standard input.
