@@ -90,7 +90,7 @@ pub enum Error {
         expected: u64,
     },
     /// The tables failed.
-    #[error("tables in {path}: {source}", path = .path.display())]
+    #[error("the tables in {path} failed: {}", innermost(source), path = .path.display())]
     Tables {
         /// Their folder.
         path: PathBuf,
@@ -129,7 +129,7 @@ pub enum Error {
     },
     /// A changed definition would need rows that are gone.
     #[error(
-        "the definition of `{name}` has changed, but the history of {trimmed_keys} keys is trimmed, so their views cannot be made anew. Keep the definition as it was (`definition.toml` in the join's folder); or give the changed one another name or another data folder, and run all files of events into it"
+        "the definition of `{name}` has changed, but history is trimmed (keys: {trimmed_keys}), so views cannot be made anew. Keep the definition as it was (`definition.toml` in the join's folder); or give the changed one another name or another data folder, and run all files of events into it"
     )]
     Incomplete {
         /// The join.
@@ -150,6 +150,18 @@ pub enum Error {
         /// Their stored events.
         rows: u64,
     },
+}
+
+/// fjall's own words are its values' debug form; what the system said lies inside.
+fn innermost(error: &fjall::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    match cause.downcast_ref::<io::Error>() {
+        Some(system) => system.to_string(),
+        None => cause.to_string(),
+    }
 }
 
 impl Error {

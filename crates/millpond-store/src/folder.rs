@@ -37,7 +37,10 @@ impl DataFolder {
     /// # Errors
     /// As [`DataFolder::open_or_create`], and [`Error::NoData`] if there is none.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        if !dir.is_dir() {
+        if dir.exists() && !dir.is_dir() {
+            return Err(Error::io("open as a data folder", dir)(std::io::ErrorKind::NotADirectory.into()));
+        }
+        if !dir.exists() {
             return Err(Error::NoData { dir: dir.to_owned() });
         }
         Self::take(dir)

@@ -109,7 +109,13 @@ impl Store {
             batch.push(row);
         }
         new.copy_batch(&mut batch, &mut done)?;
-        self.each_side(Table::Quarantine, |place, value| new.copy_value(Table::Quarantine, place, value))?;
+        self.each_side(Table::Quarantine, |place, value| {
+            let mut memory = new.memory()?;
+            memory.counters.received += 1;
+            memory.counters.quarantined += 1;
+            drop(memory);
+            new.copy_value(Table::Quarantine, place, value)
+        })?;
         // Nothing is closed any more, and every row is there: what was late can be joined exactly.
         self.each_late(None, |entry| {
             let row = entry.event.row;
