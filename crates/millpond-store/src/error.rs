@@ -129,7 +129,7 @@ pub enum Error {
     },
     /// A changed definition would need rows that are gone.
     #[error(
-        "the definition of `{name}` has changed, but history is trimmed (keys: {trimmed_keys}), so views cannot be made anew. Keep the definition as it was (`definition.toml` in the join's folder); or give the changed one another name or another data folder, and run all files of events into it"
+        "the definition of `{name}` has changed, but the history of {trimmed_keys} of its keys is trimmed, so their views cannot be made anew. Keep the definition as it was (`definition.toml` in the join's folder); or give the changed one another name or another data folder, and run all files of events into it"
     )]
     Incomplete {
         /// The join.

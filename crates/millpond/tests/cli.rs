@@ -291,7 +291,7 @@ fn a_changed_definition_is_refused_where_history_is_trimmed() {
     home.write("changed.toml", user_activity("7d", 100).replace("recentOrderCount", "orders          "));
     let before = home.data_bytes();
     for line in ["rebuild changed.toml", "run changed.toml events"] {
-        home.millpond(line).fails(6, &["user-activity", "1 key", "another name", "another data folder"]);
+        home.millpond(line).fails(6, &["user-activity", "1 of its keys", "another name", "another data folder"]);
     }
     assert!(home.data_bytes() == before);
     assert_eq!(views(&home), [ANN, BOB, CLEO].concat());
