@@ -28,7 +28,10 @@ impl DataFolder {
     /// # Errors
     /// [`Error::InUse`] if another process has it; otherwise if it cannot be written.
     pub fn open_or_create(dir: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(dir).map_err(Error::io("make the data folder", dir))?;
+        if !dir.exists() {
+            fs::create_dir_all(dir).map_err(Error::io("make the data folder", dir))?;
+            sync_dir(&dir.join(".."))?; // its name, too, must outlast a power cut
+        }
         Self::take(dir)
     }
 

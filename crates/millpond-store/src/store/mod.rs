@@ -14,6 +14,7 @@ mod rebuild;
 mod snapshot;
 mod verify;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -213,8 +214,15 @@ fn usable(memory: MutexGuard<'_, Memory>) -> Result<MutexGuard<'_, Memory>, Erro
 /// The flusher's thread: one frozen memtable after the other.
 fn flush_all(frozen: &mpsc::Receiver<Arc<Frozen>>, lsm: &Lsm, shared: &Shared) {
     while let Ok(next) = frozen.recv() {
-        if let Err(error) = next.flush(lsm) {
-            shared.stop(format!("flushing to the tables failed: {error}"));
+        // A panic must stop the store too, or whoever waits for this flush would wait for ever.
+        let flushed = panic::catch_unwind(AssertUnwindSafe(|| next.flush(lsm)));
+        let failure = match flushed {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("a panic in the middle of it".to_owned()),
+        };
+        if let Some(failure) = failure {
+            shared.stop(format!("flushing to the tables failed: {failure}"));
             return;
         }
         shared.lock().thaw(&next);
