@@ -1,5 +1,7 @@
 //! Readers beside a writer, flushes, snapshots and trims: whatever they see is whole.
 
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use millpond_core::Join;
