@@ -17,6 +17,7 @@ impl Json {
     /// The canonical form of `text`, which must be one valid JSON value.
     #[must_use]
     pub fn canonical(text: &str) -> Self {
+        let text = text.trim_matches([' ', '\t', '\n', '\r']);
         if is_canonical_scalar(text) {
             return Self(text.into());
         }
@@ -106,6 +107,7 @@ mod tests {
             (r#"{"b":1.0,"a":[1e2,"\u00e9"]}"#, r#"{ "a" : [ 100, "é" ], "b" : 1 }"#),
             ("\"a\\/b\"", "\"a/b\""),
             ("-0", "0"),
+            (" {\"a\":1}\n", "{\"a\":1}"),
             ("12.50", "12.5"),
         ] {
             assert_eq!(Json::canonical(left), Json::canonical(right));

@@ -45,6 +45,9 @@ pub(crate) struct Cache {
     bytes_max: usize,
 }
 
+/// Slots that an insertion looks at for one to let go.
+const STEPS_AN_INSERTION: usize = 16;
+
 /// What a slot takes beside its record and key.
 const SLOT_BYTES: usize = size_of::<Slot>() + 16;
 
@@ -123,11 +126,18 @@ impl Cache {
         self.bytes = self.bytes + bytes - before;
     }
 
+    /// Whether it holds more than it should: what is not flushed cannot go.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes > self.bytes_max
+    }
+
     fn make_room(&mut self) {
-        // Two rounds see every slot unused once; then all that is left is not flushed yet.
-        let mut steps = self.slots.len() * 2;
-        while self.bytes > self.bytes_max && steps > 0 {
-            steps -= 1;
+        // A few steps an insertion: where most slots are not flushed yet, looking for the others
+        // would cost more than it frees.
+        for _ in 0..STEPS_AN_INSERTION {
+            if !self.is_full() || self.slots.is_empty() {
+                return;
+            }
             self.hand = (self.hand + 1) % self.slots.len();
             self.pass_hand();
         }

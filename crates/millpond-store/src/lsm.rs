@@ -107,6 +107,11 @@ impl Lsm {
 }
 
 impl Sight {
+    pub(crate) fn get(&self, lsm: &Lsm, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let value = self.snapshot.get(lsm.side(table), key).map_err(|error| lsm.failed(error))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
     /// The rows of a key with after < position <= through, in order.
     pub(crate) fn rows(
         &self,

@@ -119,7 +119,10 @@ impl Store {
         let mut memory = self.memory()?;
         memory.durable = number;
         self.shared.changed.notify_all();
-        if memory.active.bytes() <= self.options.memtable_bytes {
+        // Large records fill the cache long before their rows fill the memtable.
+        let bytes = memory.active.bytes();
+        let limit = if memory.cache.is_full() { self.options.memtable_bytes / 8 } else { self.options.memtable_bytes };
+        if bytes <= limit {
             return Ok(());
         }
         drop(memory);

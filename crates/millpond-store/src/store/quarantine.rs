@@ -1,6 +1,7 @@
 //! Quarantine: what could not be joined, whole, with its reason.
 
 use millpond_core::Reason;
+use millpond_core::process::consumer::{self, Read};
 use millpond_core::store::Quarantined;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -82,18 +83,23 @@ impl Store {
         self.commit(|commit| {
             let Some(value) = commit.get(Table::Quarantine, &place)? else { return Ok(Retried::Unknown) };
             let bytes = decode(&value)?.bytes;
-            let before = commit.memory.counters.clone();
+            match consumer::read(&self.join, &bytes, now) {
+                Err(rejection) => return Ok(Retried::Stays(Outcome::Quarantined(rejection.reason))),
+                Ok(Read::Ignored(_)) => return Ok(Retried::Stays(Outcome::Ignored)),
+                Ok(Read::Joins(..)) => {}
+            }
             let mut outcomes = Vec::new();
             let batch = Batch { events: &[&bytes], now, ..Batch::default() };
             ingest_event(commit, &batch, &bytes, |outcome| outcomes.push(outcome))?;
-            let stays = |outcome: &&Outcome| matches!(outcome, Outcome::Quarantined(_) | Outcome::Ignored);
-            if let Some(stays) = outcomes.iter().find(stays) {
-                commit.memory.counters = before; // it was counted when it came
+            // It was counted when it came; what it became is counted now.
+            let counters = &mut commit.memory.counters;
+            counters.received = counters.received.saturating_sub(1);
+            counters.quarantined = counters.quarantined.saturating_sub(1);
+            let conflict = outcomes.iter().find(|outcome| matches!(outcome, Outcome::Quarantined(_)));
+            if let Some(stays) = conflict.filter(|_| place == xxh3_128(&bytes).to_be_bytes()) {
+                commit.keep_counts();
                 return Ok(Retried::Stays(*stays));
             }
-            let counters = &mut commit.memory.counters;
-            counters.received -= 1;
-            counters.quarantined = counters.quarantined.saturating_sub(1);
             commit.put(Table::Quarantine, &place, None);
             Ok(Retried::Left(outcomes))
         })

@@ -143,6 +143,16 @@ impl Store {
             })?;
             rows += u64::from(unnamed.contains(&&*event.kind));
         }
+        self.each_late(None, |entry| {
+            let row = entry.event.row;
+            let event = Event::read(&self.join, row.body.as_bytes()).map_err(|source| Error::Row {
+                key: entry.key,
+                position: row.position.clone(),
+                source,
+            })?;
+            rows += u64::from(unnamed.contains(&&*event.kind));
+            Ok::<(), Error>(())
+        })?;
         if rows == 0 {
             return Ok(());
         }

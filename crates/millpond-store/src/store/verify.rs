@@ -43,7 +43,10 @@ impl Store {
         mut progress: impl FnMut(&Verified),
     ) -> Result<Verified, Error> {
         self.flush()?;
+        // Between flushes the tables are of one moment.
+        let memory = self.thawed()?;
         let sight = self.lsm.sight();
+        drop(memory);
         let parsed = sight.scan(&self.lsm, &self.lsm.events, Vec::new()).map(|item| {
             let (key, value) = item?;
             let (of, row) = self.lsm.parse_row(&key, &value)?;
@@ -57,7 +60,7 @@ impl Store {
             orphans(&mut rows, Some(&key), &mut done, &mut found)?;
             let record = self.lsm.decode_record(&key, &value)?;
             let snapshot = match record.closed {
-                Some(_) => match self.lsm.get(Table::Snapshots, key.as_bytes())? {
+                Some(_) => match sight.get(&self.lsm, Table::Snapshots, key.as_bytes())? {
                     Some(value) => Some(decode_snapshot(&key, &value)?),
                     None => return Err(Error::Unreadable { what: format!("the snapshot of key `{key}`") }),
                 },

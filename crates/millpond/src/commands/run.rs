@@ -137,7 +137,8 @@ impl Running<'_> {
             }
             let end = batch.end_offset();
             let items: Vec<Item<'_>> = batch.iter().collect();
-            let before = items.partition_point(|item| item.offset < known);
+            // A line that was cut short when it was read then, and is whole now, is another one.
+            let before = items.partition_point(|item| item.offset + item.bytes.len() as u64 <= known);
             let (old, new) = items.split_at(before);
             if !old.is_empty() {
                 self.batch(&input.name, old, true, None)?;
