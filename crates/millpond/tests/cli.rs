@@ -447,3 +447,20 @@ fn a_reader_that_has_enough_is_no_failure() {
     assert!(first.contains("user-0"), "{first}");
     assert_eq!((answer.err.clone(), answer.ok()), (String::new(), String::new()));
 }
+
+/// A line that was half written at the first run was a duplicate when it was whole, and lost.
+#[test]
+fn a_line_that_was_cut_short_is_another_one_when_it_is_whole() {
+    let home = Home::new(&user_activity("1ms", 1));
+    let line = |id: &str, at: u64| {
+        format!(r#"{{"id":"{id}","type":"order-submitted","timestamp":{at},"order":{{"userId":"ann"}}}}"#) + "\n"
+    };
+    let (first, second) = (line("e-1", 1_760_000_000_010), line("e-2", 1_760_000_000_005));
+    home.write("events", format!("{first}{}", &second[..20]));
+    home.millpond("run join.toml events --now 1760000001000").ok();
+    home.millpond("snapshot user-activity --now 1760000100000").ok();
+    home.millpond("trim user-activity --now 1760000100000").ok();
+    home.write("events", format!("{first}{second}"));
+    let again = home.millpond("run join.toml events --now 1760000200000 --json").ok();
+    assert!(again.contains(r#""duplicate":1,"late":1"#), "{again}");
+}
