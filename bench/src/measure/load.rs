@@ -174,7 +174,8 @@ impl Load {
 fn newest_log_bytes(data: &Path) -> anyhow::Result<u64> {
     let log = data.join(Policy::AsDefined.join()?.name()).join("log");
     let newest = fs::read_dir(log)?.filter_map(Result::ok).max_by_key(fs::DirEntry::file_name);
-    Ok(newest.map(|file| file.metadata()).transpose()?.map_or(0, |metadata| metadata.len()))
+    // A flush may have removed it since; then the next look finds another.
+    Ok(newest.and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len()))
 }
 
 /// The lines of one commit.

@@ -90,7 +90,8 @@ pub(super) fn disk_bytes(dir: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
         let entry = entry?;
-        let metadata = entry.metadata()?;
+        // A compaction in the background may have removed it since.
+        let Ok(metadata) = entry.metadata() else { continue };
         bytes += match metadata.is_dir() {
             true => disk_bytes(&entry.path())?,
             false => metadata.blocks() * STAT_BLOCK_BYTES,
