@@ -30,7 +30,7 @@ pub(crate) struct Slot {
     used: bool,
     hash: u64,
     /// What the account holds for this slot.
-    bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 /// The slots.
@@ -127,7 +127,7 @@ impl Cache {
     }
 
     /// Whether it holds more than it should: what is not flushed cannot go.
-    pub(crate) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.bytes > self.bytes_max
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Memory {
     pub(crate) frozen: Option<Arc<Frozen>>,
     /// Slots changed since the last freeze.
     pub(crate) dirty: Vec<SlotIndex>,
+    /// Bytes of their records when they were first changed.
+    pub(crate) dirty_bytes: usize,
     pub(crate) counters: Counters,
     /// Whether something was counted since the last commit.
     pub(crate) uncounted: bool,
@@ -51,6 +53,7 @@ impl Memory {
             active: Memtable::default(),
             frozen: None,
             dirty: Vec::new(),
+            dirty_bytes: 0,
             counters: Counters::default(),
             uncounted: false,
             durable: 0,
@@ -82,6 +85,7 @@ impl Memory {
         let known = self.cache.slot_mut(slot);
         if !known.dirty {
             known.dirty = true;
+            self.dirty_bytes += known.bytes;
             self.dirty.push(slot);
         }
     }
@@ -177,6 +181,7 @@ impl Memory {
         let flushed = postcard::to_stdvec(&memtable.last_commit).expect("a number always has bytes");
         memtable.put(Table::Meta, FLUSHED, Some(&flushed));
         let mut frozen = Frozen::new(memtable);
+        self.dirty_bytes = 0;
         for slot in std::mem::take(&mut self.dirty) {
             self.cache.reaccount(slot);
             let known = self.cache.slot_mut(slot);

@@ -77,6 +77,7 @@ impl Store {
         let number = log.next_commit();
         let start = memory.active.arena.len();
         let frame = Log::begin_frame(&mut memory.active.arena);
+        let counters = memory.counters.clone();
         let mut commit = Commit { join: &self.join, lsm: &self.lsm, memory: &mut memory, number, empty: true };
         let built = build(&mut commit);
         let empty = commit.empty;
@@ -85,6 +86,7 @@ impl Store {
             // Nothing is changed before a decision stands, unless something was put.
             Err(error) if empty => {
                 memory.active.arena.truncate(start);
+                memory.counters = counters; // what failed will be counted when it is given again
                 return Err(error);
             }
             Err(error) => {
@@ -119,10 +121,10 @@ impl Store {
         let mut memory = self.memory()?;
         memory.durable = number;
         self.shared.changed.notify_all();
-        // Large records fill the cache long before their rows fill the memtable.
-        let bytes = memory.active.bytes();
-        let limit = if memory.cache.is_full() { self.options.memtable_bytes / 8 } else { self.options.memtable_bytes };
-        if bytes <= limit {
+        // Changed records cannot be evicted: large ones would fill the cache long before their rows
+        // fill the memtable. Half of it, since as much may be under way to the tables.
+        let rows_fit = memory.active.bytes() <= self.options.memtable_bytes;
+        if rows_fit && memory.dirty_bytes <= self.options.cache_bytes.max(self.options.memtable_bytes) / 2 {
             return Ok(());
         }
         drop(memory);
