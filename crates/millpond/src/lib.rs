@@ -1,0 +1,28 @@
+//! `millpond`: joins events into durable views, from files or as a server, and answers what is in
+//! them. As a library it is the [`Client`] of such a server.
+#![forbid(unsafe_code)]
+
+mod access;
+mod cli;
+mod commands;
+mod exit;
+mod http;
+mod input;
+mod output;
+mod service;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+pub use millpond_client::wire;
+
+/// The command line's `main`.
+#[doc(hidden)]
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}
