@@ -12,6 +12,8 @@ const LOCK_FILE: &str = "LOCK";
 const MANIFEST_FILE: &str = "MANIFEST";
 /// The definition's text.
 const DEFINITION_FILE: &str = "definition.toml";
+/// What a join's folder is called while it is removed: `NAME.removed`.
+const REMOVED: &str = "removed";
 /// The version of everything below a join's folder.
 const FORMAT: u32 = 1;
 
@@ -64,7 +66,9 @@ impl DataFolder {
         }
         let holder = format!("process {}\n", std::process::id());
         lock.set_len(0).and_then(|()| lock.write_all(holder.as_bytes())).map_err(Error::io("write", &path))?;
-        Ok(Self { dir: dir.to_owned(), _lock: lock })
+        let folder = Self { dir: dir.to_owned(), _lock: lock };
+        folder.finish_removals()?;
+        Ok(folder)
     }
 
     /// Where it is.
@@ -94,6 +98,32 @@ impl DataFolder {
     fn join_of<'n>(&self, name: &'n str) -> Option<&'n str> {
         let rebuilt = name.strip_suffix(".rebuild").filter(|join| !self.join_dir(join).exists());
         Some(rebuilt.unwrap_or(name)).filter(|join| !join.contains('.'))
+    }
+
+    /// Removes a join and all that is stored of it. No store of it may be open.
+    ///
+    /// # Errors
+    /// If its files cannot be removed; what is left is removed when the folder is opened next.
+    pub fn remove_join(&self, name: &str) -> Result<(), Error> {
+        let dir = self.join_dir(name);
+        if !self.joins()?.iter().any(|join| join == name) {
+            return Ok(());
+        }
+        let removed = dir.with_extension(REMOVED);
+        fs::rename(&dir, &removed).map_err(Error::io("rename", &dir))?;
+        sync_dir(&self.dir)?;
+        fs::remove_dir_all(&removed).map_err(Error::io("remove", &removed))
+    }
+
+    /// Ends removals that a crash broke off.
+    fn finish_removals(&self) -> Result<(), Error> {
+        for entry in fs::read_dir(&self.dir).map_err(Error::io("read", &self.dir))? {
+            let path = entry.map_err(Error::io("read", &self.dir))?.path();
+            if path.extension().is_some_and(|extension| extension == REMOVED) {
+                fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// The folder of a join. Names have no dots; what has one is a rebuild under way.

@@ -33,5 +33,5 @@ pub use error::Error;
 pub use folder::DataFolder;
 pub use store::{
     Accepted, Batch, KeyDifference, KeyView, LateEntry, Maintained, Mark, Opened, Options, Outcome, QuarantineEntry,
-    Rebuilt, Retried, Store, Verified,
+    Rebuilt, Retried, Step, Store, Verified,
 };

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use millpond_core::{At, Join};
+use millpond_core::{At, Join, Snapshot};
 
 use super::{Store, Writer};
 use crate::cache::SlotIndex;
@@ -43,6 +43,13 @@ impl Commit<'_> {
         known.record = record;
         self.memory.touch(slot);
         self.empty = false;
+    }
+
+    /// Stores the snapshot of a slot's key.
+    pub(super) fn put_snapshot(&mut self, slot: SlotIndex, snapshot: &Snapshot) {
+        let bytes = postcard::to_stdvec(snapshot).expect("a snapshot always has bytes: it is plain data");
+        let key = self.memory.cache.slot(slot).key.clone();
+        self.put(Table::Snapshots, key.as_bytes(), Some(&bytes));
     }
 
     /// Stores or removes a value of a small table.
@@ -121,6 +128,9 @@ impl Store {
         let mut memory = self.memory()?;
         memory.durable = number;
         self.shared.changed.notify_all();
+        if let Some(listener) = self.shared.listener.get() {
+            listener(number);
+        }
         // Changed records cannot be evicted: large ones would fill the cache long before their rows
         // fill the memtable. Half of it, since as much may be under way to the tables.
         let rows_fit = memory.active.bytes() <= self.options.memtable_bytes;

@@ -78,12 +78,12 @@ impl Store {
         })
     }
 
-    /// A mark that was kept with a commit.
+    /// A mark that was kept with a durable commit.
     ///
     /// # Errors
     /// If the tables cannot be read.
     pub fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.memory()?.get(&self.lsm, Table::Meta, mark_key(name).as_bytes())
+        self.settled()?.get(&self.lsm, Table::Meta, mark_key(name).as_bytes())
     }
 }
 

@@ -131,8 +131,7 @@ impl Store {
         } else {
             record.trimmed += 1;
         }
-        let bytes = postcard::to_stdvec(&snapshot).expect("a snapshot always has bytes: it is plain data");
-        commit.put(Table::Snapshots, key.as_bytes(), Some(&bytes));
+        commit.put_snapshot(slot, &snapshot);
         commit.put_record(slot, record);
         Ok(())
     }

@@ -16,7 +16,7 @@ mod verify;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use millpond_core::Join;
@@ -27,7 +27,7 @@ pub use open::Opened;
 pub use quarantine::{QuarantineEntry, Retried};
 pub use read::KeyView;
 pub use rebuild::Rebuilt;
-pub use snapshot::Maintained;
+pub use snapshot::{Maintained, Step};
 pub use verify::{KeyDifference, Verified};
 
 use crate::counters::Counters;
@@ -81,7 +81,11 @@ struct Shared {
     memory: Mutex<Memory>,
     /// Told whenever something became durable, flushed, or stopped.
     changed: Condvar,
+    /// Told of each durable commit.
+    listener: OnceLock<Listener>,
 }
+
+type Listener = Box<dyn Fn(u64) + Send + Sync>;
 
 impl Shared {
     /// A panic under the lock leaves memory half changed: then the store is stopped, not used.
@@ -91,10 +95,6 @@ impl Shared {
             memory.stopped.get_or_insert_with(|| "a thread panicked in the middle of a change".to_owned());
             memory
         })
-    }
-
-    fn wait<'m>(&self, memory: MutexGuard<'m, Memory>) -> MutexGuard<'m, Memory> {
-        self.changed.wait(memory).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop(&self, reason: String) {
@@ -110,10 +110,23 @@ impl Store {
         &self.join
     }
 
-    /// What was counted since the join was made.
+    /// What was counted since the join was made, by commits that are durable; of a store that is
+    /// stopped, what it counted last.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.shared.lock().counters.clone()
+        self.settled().map_or_else(|_| self.shared.lock().counters.clone(), |memory| memory.counters.clone())
+    }
+
+    /// The last durable commit.
+    #[must_use]
+    pub fn last_commit(&self) -> u64 {
+        self.shared.lock().durable
+    }
+
+    /// Has `listener` told of each commit once it is durable; the first listener stays. It runs on
+    /// the thread that commits, and must not come back to the store.
+    pub fn on_commit(&self, listener: impl Fn(u64) + Send + Sync + 'static) {
+        let _ = self.shared.listener.set(Box::new(listener));
     }
 
     /// Keys whose states are larger than [`millpond_core::state::STATE_BYTES_WARN`], with their
@@ -151,6 +164,21 @@ impl Store {
         self.forget_flushed(&mut writer.log)
     }
 
+    /// The memory, once all that it shows is durable.
+    fn settled(&self) -> Result<MutexGuard<'_, Memory>, Error> {
+        let mut memory = self.memory()?;
+        while memory.durable < memory.active.last_commit {
+            memory = self.wait(memory)?;
+        }
+        Ok(memory)
+    }
+
+    fn wait<'m>(&'m self, memory: MutexGuard<'m, Memory>) -> Result<MutexGuard<'m, Memory>, Error> {
+        // A panic elsewhere has left memory half changed: whoever waits must not go on with it.
+        let Ok(memory) = self.shared.changed.wait(memory) else { return self.memory() };
+        usable(memory)
+    }
+
     /// Flushes and closes: what dropping the store does not, since the log has everything.
     ///
     /// # Errors
@@ -169,7 +197,7 @@ impl Store {
     fn thawed(&self) -> Result<MutexGuard<'_, Memory>, Error> {
         let mut memory = self.memory()?;
         while memory.frozen.is_some() {
-            memory = usable(self.shared.wait(memory))?;
+            memory = self.wait(memory)?;
         }
         Ok(memory)
     }

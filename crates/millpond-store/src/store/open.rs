@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 
 use millpond_core::Join;
 
@@ -112,7 +112,7 @@ pub(super) fn open_dir(dir: &Path, join: Join, options: Options, created: bool) 
     }
     let (log, recovery): (Log, Recovery) =
         Log::open(log_options, memory.flushed, |commit| memory.replay(&join, &lsm, commit.number, commit.payload))?;
-    let shared = Arc::new(Shared { memory: Mutex::new(memory), changed: Condvar::new() });
+    let shared = Arc::new(Shared { memory: Mutex::new(memory), changed: Condvar::new(), listener: OnceLock::new() });
     let flusher = start_flusher(&lsm, &shared)?;
     let opened = Opened {
         created,

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::commit::Commit;
 use super::ingest::{Batch, Outcome, ingest_event};
-use super::{Store, usable};
+use super::Store;
 use crate::error::Error;
 use crate::op::Table;
 
@@ -126,10 +126,7 @@ impl Store {
         table: Table,
         mut each: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut memory = self.memory()?;
-        while memory.durable < memory.active.last_commit {
-            memory = usable(self.shared.wait(memory))?;
-        }
+        let memory = self.settled()?;
         let mut recent: std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>> = std::collections::BTreeMap::new();
         let frozen = memory.frozen.iter().flat_map(|frozen| frozen.memtable.side_of(table));
         for (key, value) in frozen.chain(memory.active.side_of(table)) {

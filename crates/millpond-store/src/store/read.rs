@@ -6,7 +6,7 @@ use std::sync::MutexGuard;
 use millpond_core::store::Row;
 use millpond_core::{Position, Snapshot, View};
 
-use super::{Store, usable};
+use super::Store;
 use crate::cache::Slot;
 use crate::error::Error;
 use crate::lsm::Sight;
@@ -48,6 +48,11 @@ impl Store {
     /// # Errors
     /// As [`Store::view`].
     pub fn key_view(&self, key: &str) -> Result<Option<KeyView>, Error> {
+        Ok(self.whole(key)?.map(|(view, tail)| KeyView { view, tail }))
+    }
+
+    /// The view of a key with its snapshot, and all rows after it, of one moment.
+    pub(super) fn whole(&self, key: &str) -> Result<Option<(View, Vec<Row>)>, Error> {
         let (mut memory, known) = self.durable_slot(key)?;
         let Some(slot) = known else { return Ok(None) };
         let view = whole_view(self, &mut memory, slot)?;
@@ -55,7 +60,7 @@ impl Store {
         let sight = self.lsm.sight();
         drop(memory);
         let tail = self.merged(&sight, key, view.through(), recent)?;
-        Ok(Some(KeyView { view, tail }))
+        Ok(Some((view, tail)))
     }
 
     /// All rows of a key that are not trimmed, in order: those that the snapshot covers too.
@@ -100,10 +105,7 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Record)>, Error> {
-        let mut memory = self.memory()?;
-        while memory.durable < memory.active.last_commit {
-            memory = usable(self.shared.wait(memory))?;
-        }
+        let memory = self.settled()?;
         let wanted = |key: &str| key.starts_with(prefix) && after.is_none_or(|after| key > after);
         // What is not flushed yet is in no order; only the part that can be on this page is copied.
         let mut fresh: Vec<&Slot> = memory
@@ -159,7 +161,7 @@ impl Store {
             if memory.cache.slot(slot).record.commit <= memory.durable {
                 return Ok((memory, Some(slot)));
             }
-            memory = usable(self.shared.wait(memory))?;
+            memory = self.wait(memory)?;
         }
     }
 

@@ -1,17 +1,24 @@
-//! One join of a server.
+//! One join of a server: its store, and the threads that work on it.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use millpond_core::Rejection;
+use millpond_core::{Join, Rejection};
 use millpond_store::{Error, Outcome, Store};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Refused;
+use super::committer::{self, Waiting};
+use super::upkeep::{self, Upkeep};
+use super::{Clock, Refused};
 
-/// The events of one request, for one join.
-#[derive(Debug)]
+/// Requests that wait for their commit; more wait before they are let in.
+const WAITING_MAX: usize = 1_024;
+
+/// The events of one request.
+#[derive(Debug, Default)]
 pub(crate) struct Parcel {
     pub(crate) bytes: Bytes,
     /// Where in it the events lie.
@@ -20,34 +27,140 @@ pub(crate) struct Parcel {
     pub(crate) broken: Vec<(Range<usize>, Rejection)>,
 }
 
+/// What became of a parcel: one outcome an event and key it joins, with the event's place; broken
+/// pieces are counted on behind the events.
+pub(crate) type Outcomes = Vec<(u32, Outcome)>;
+
+/// How commits are shared, since the server started.
+#[derive(Debug, Default)]
+pub(crate) struct CommitCounts {
+    pub(crate) commits: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) events: AtomicU64,
+}
+
 /// A join that is served.
 pub(crate) struct Hosted {
-    store: Store,
+    name: String,
+    join: Join,
+    /// Empty once it is no longer served.
+    store: Arc<RwLock<Option<Store>>>,
+    parcels: Mutex<Option<mpsc::Sender<Waiting>>>,
+    commits: watch::Sender<Option<u64>>,
+    counts: Arc<CommitCounts>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    upkeep: Arc<upkeep::Stop>,
 }
 
 impl Hosted {
-    /// For anything but ingesting; it may wait for the disk, so on a thread that may.
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
+    /// Starts the threads of a join's store.
+    pub(super) fn start(store: Store, clock: Clock, upkeep: Option<Upkeep>) -> Result<Arc<Self>, Error> {
+        let name = store.join().name().to_owned();
+        let join = Join::parse(store.join().source_text()).expect("a definition that is served was parsed before");
+        let (commits, _) = watch::channel(Some(store.last_commit()));
+        let told = commits.clone();
+        store.on_commit(move |commit| {
+            told.send_if_modified(|last| last.as_mut().is_some_and(|last| std::mem::replace(last, commit) < commit));
+        });
+        let store = Arc::new(RwLock::new(Some(store)));
+        let (parcels, waiting) = mpsc::channel(WAITING_MAX);
+        let counts = Arc::new(CommitCounts::default());
+        let stop = Arc::new(upkeep::Stop::default());
+        let mut threads = Vec::new();
+        let (of, shared, counted) = (name.clone(), Arc::clone(&store), Arc::clone(&counts));
+        threads.push(spawn("millpond-commit", move || committer::run(&of, &shared, waiting, clock, &counted))?);
+        if let Some(upkeep) = upkeep {
+            let (of, shared, stop) = (name.clone(), Arc::clone(&store), Arc::clone(&stop));
+            threads.push(spawn("millpond-upkeep", move || upkeep::run(&of, &shared, &stop, clock, upkeep))?);
+        }
+        Ok(Arc::new(Self {
+            name,
+            join,
+            store,
+            parcels: Mutex::new(Some(parcels)),
+            commits,
+            counts,
+            threads: Mutex::new(threads),
+            upkeep: stop,
+        }))
     }
 
-    /// Runs something that waits for the disk where that is allowed.
-    pub(crate) async fn read<R: Send + 'static>(
+    /// The join's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The definition it serves.
+    pub(crate) fn join(&self) -> &Join {
+        &self.join
+    }
+
+    /// How commits were shared.
+    pub(crate) fn commit_counts(&self) -> &CommitCounts {
+        &self.counts
+    }
+
+    /// Works on the store, on the caller's thread: it may wait for the disk.
+    ///
+    /// # Errors
+    /// [`Refused::Stopped`] if it is not served any more; [`Refused::Store`] with the store's error.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&Store) -> Result<R, Error>) -> Result<R, Refused> {
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        let store = store.as_ref().ok_or_else(|| self.stopped("it is no longer served"))?;
+        work(store).map_err(|error| Refused::of(&self.name, error))
+    }
+
+    /// As [`Hosted::with`], where waiting for the disk holds nobody up.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn run<R: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Store) -> Result<R, Error> + Send + 'static,
-    ) -> Result<R, Error> {
+        work: impl FnOnce(&Store) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Refused> {
         let hosted = Arc::clone(self);
-        tokio::task::spawn_blocking(move || read(&hosted.store)).await.expect("reading does not panic")
+        let done = tokio::task::spawn_blocking(move || hosted.with(work)).await;
+        done.unwrap_or_else(|error| Err(self.stopped(&format!("a thread of it panicked: {error}"))))
     }
 
-    /// Joins events durably, in one commit with those of other requests; one outcome an event and
-    /// key it joins, with the event's place; broken pieces are counted on behind the events.
-    pub(crate) async fn ingest(&self, parcel: Arc<Parcel>) -> Result<Vec<(u32, Outcome)>, Refused> {
-        todo!("{parcel:?}")
+    /// Joins events durably, in one commit with those of other requests.
+    ///
+    /// # Errors
+    /// If it is not served any more, or its store has failed: then nothing is acknowledged, and the
+    /// same parcel can be given again.
+    pub(crate) async fn ingest(&self, parcel: Arc<Parcel>) -> Result<Outcomes, Refused> {
+        let parcels = self.parcels.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (answer, answered) = oneshot::channel();
+        let gone = |_| self.stopped("it is no longer served");
+        let parcels = parcels.ok_or(()).map_err(gone)?;
+        parcels.send(Waiting { parcel, answer }).await.map_err(|_| gone(()))?;
+        answered.await.unwrap_or_else(|_| Err(gone(())))
     }
 
-    /// The last durable commit, as it grows; closed when the join is no longer served.
-    pub(crate) fn commits(&self) -> watch::Receiver<u64> {
-        todo!()
+    /// The last durable commit, as it grows; `None` once the join is no longer served.
+    pub(crate) fn commits(&self) -> watch::Receiver<Option<u64>> {
+        self.commits.subscribe()
     }
+
+    /// Ends its threads, once what waits is committed, and hands the store over. `None` if that was
+    /// done before. Blocks until nobody reads any more.
+    pub(super) fn retire(&self) -> Option<Store> {
+        drop(self.parcels.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.upkeep.stop();
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // A panic there has answered its requests with a refusal; the store decides what it is worth.
+            let _ = thread.join();
+        }
+        self.commits.send_replace(None);
+        self.store.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn stopped(&self, reason: &str) -> Refused {
+        Refused::Stopped { name: self.name.clone(), reason: reason.to_owned() }
+    }
+}
+
+fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let thread = std::thread::Builder::new().name(name.into()).spawn(work);
+    thread.map_err(|source| Error::Io { what: "start a thread for", path: name.into(), source })
 }

@@ -1,0 +1,104 @@
+//! Upkeep in the background: snapshots and trims, in small steps that leave the machine to others.
+
+use std::sync::{Condvar, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use millpond_store::{Step, Store};
+
+use super::Clock;
+
+/// How long to wait for work when there is none.
+const IDLE: Duration = Duration::from_millis(250);
+/// Keys of one step.
+const STEP_KEYS: usize = 16;
+/// Keys looked at in one step for old tails.
+const SWEEP_KEYS: usize = 512;
+
+/// How upkeep is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Upkeep {
+    /// Of a core's time, at most so many hundredths.
+    pub(crate) share_percent: u32,
+    /// A tail that could have been closed for so long is closed, however short it is.
+    pub(crate) snapshot_age: Duration,
+    /// How often all keys are looked at for such tails.
+    pub(crate) sweep_every: Duration,
+    /// Whether the rows that snapshots cover are trimmed.
+    pub(crate) trim: bool,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            share_percent: 25,
+            snapshot_age: Duration::from_secs(24 * 3600),
+            sweep_every: Duration::from_secs(3600),
+            trim: true,
+        }
+    }
+}
+
+/// Tells upkeep to end.
+#[derive(Default)]
+pub(super) struct Stop {
+    stopped: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Stop {
+    pub(super) fn stop(&self) {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.told.notify_all();
+    }
+
+    /// Whether to end, after waiting for that long.
+    fn wait(&self, span: Duration) -> bool {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.told.wait_timeout_while(stopped, span, |stopped| !*stopped);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Works until it is told to end, or the store fails.
+pub(super) fn run(name: &str, store: &RwLock<Option<Store>>, stop: &Stop, clock: Clock, upkeep: Upkeep) {
+    let mut pause = Duration::ZERO;
+    let mut sweep = Sweep { after: None, next: Instant::now() };
+    while !stop.wait(pause) {
+        let store = store.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(store) = store.as_ref() else { return };
+        let began = Instant::now();
+        let worked = step(store, clock(), upkeep, &mut sweep);
+        let took = began.elapsed();
+        pause = match worked {
+            // The rest of the time belongs to others.
+            Ok(true) => took * (100 / upkeep.share_percent.clamp(1, 100)).saturating_sub(1),
+            Ok(false) => IDLE,
+            Err(error) => {
+                tracing::error!(join = name, %error, "snapshots and trims have stopped");
+                return;
+            }
+        };
+    }
+}
+
+/// Where looking for old tails has come to.
+struct Sweep {
+    after: Option<String>,
+    next: Instant,
+}
+
+/// One step; whether there was something to do.
+fn step(store: &Store, now: u64, upkeep: Upkeep, sweep: &mut Sweep) -> Result<bool, millpond_store::Error> {
+    let Step { keys, .. } = store.upkeep(now, STEP_KEYS, upkeep.trim)?;
+    if keys > 0 {
+        return Ok(true);
+    }
+    if Instant::now() < sweep.next {
+        return Ok(false);
+    }
+    sweep.after = store.ask_for_old(now, upkeep.snapshot_age.as_millis() as u64, sweep.after.as_deref(), SWEEP_KEYS)?;
+    if sweep.after.is_none() {
+        sweep.next = Instant::now() + upkeep.sweep_every;
+    }
+    Ok(true)
+}
