@@ -81,8 +81,7 @@ fn commit(store: &Store, group: &[Waiting], now: u64) -> Result<Vec<Outcomes>, m
     if let [_] = group {
         return Ok(vec![outcomes]);
     }
-    let (of_events, of_broken) =
-        outcomes.split_at(outcomes.partition_point(|(place, _)| (*place as usize) < events.len()));
+    let (of_events, of_broken) = outcomes.split_at(outcomes.partition_point(|(place, _)| (*place as usize) < events.len()));
     let (mut of_events, mut of_broken) = (of_events, of_broken);
     let (mut events_before, mut broken_before) = (0, events.len());
     let mut answers = Vec::with_capacity(group.len());
