@@ -70,7 +70,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
 }
 
 /// Gives each request to the router, and keeps the connection busy until the answer is written.
-fn requests(
+pub(super) fn requests(
     router: Router,
     place: Arc<Place>,
     peer: SocketAddr,
@@ -108,7 +108,7 @@ where
     http1(stream, service, stopping).await.map_err(|error| error.to_string())
 }
 
-async fn http1<T, S>(stream: T, service: S, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
+pub(super) async fn http1<T, S>(stream: T, service: S, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin,
     S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
@@ -127,7 +127,7 @@ where
     connection.await
 }
 
-async fn http2<T, S>(stream: T, service: S, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
+pub(super) async fn http2<T, S>(stream: T, service: S, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send + 'static>,
