@@ -112,20 +112,14 @@ impl Sight {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    /// The rows of a key with after < position <= through, in order.
-    pub(crate) fn rows(
-        &self,
-        lsm: &Lsm,
-        key: &str,
-        after: Option<At<'_>>,
-        through: Option<At<'_>>,
-    ) -> Result<Vec<Row>, Error> {
+    /// The first rows of a key after a position, in order.
+    pub(crate) fn rows(&self, lsm: &Lsm, key: &str, after: Option<At<'_>>, limit: usize) -> Result<Vec<Row>, Error> {
         let start = after.map_or_else(|| row_prefix(key), |after| row_key(key.as_bytes(), after));
         let mut rows = Vec::new();
         for item in self.snapshot.range(&lsm.events, start..after_rows(key)) {
             let (row_key, value) = item.into_inner().map_err(|error| lsm.failed(error))?;
             let (_, row) = lsm.parse_row(&row_key, &value)?;
-            if through.is_some_and(|through| row.position.at() > through) {
+            if rows.len() == limit {
                 break;
             }
             if after.is_none_or(|after| row.position.at() > after) {

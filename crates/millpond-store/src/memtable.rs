@@ -90,10 +90,10 @@ impl Memtable {
         self.side.get(&(table, key.to_vec()))
     }
 
-    /// The values of one small table, in order.
-    pub(crate) fn side_of(&self, table: Table) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    /// The values of one small table from `start` on, in order.
+    pub(crate) fn side_of(&self, table: Table, start: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.side
-            .range((table, Vec::new())..)
+            .range((table, start.to_vec())..)
             .take_while(move |((of, _), _)| *of == table)
             .map(|((_, key), value)| (key.as_slice(), value.as_deref()))
     }

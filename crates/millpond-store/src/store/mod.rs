@@ -11,6 +11,7 @@ mod open;
 mod quarantine;
 mod read;
 mod rebuild;
+mod side;
 mod snapshot;
 mod verify;
 
@@ -25,7 +26,7 @@ pub use ingest::{Batch, Mark, Outcome};
 pub use late::{Accepted, LateEntry};
 pub use open::Opened;
 pub use quarantine::{QuarantineEntry, Retried};
-pub use read::KeyView;
+pub use read::{AsOf, KeyView, RowsPage};
 pub use rebuild::Rebuilt;
 pub use snapshot::{Maintained, Step};
 pub use verify::{KeyDifference, Verified};

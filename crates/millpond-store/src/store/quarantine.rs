@@ -1,13 +1,15 @@
 //! Quarantine: what could not be joined, whole, with its reason.
 
+use std::ops::ControlFlow;
+
 use millpond_core::Reason;
 use millpond_core::process::consumer::{self, Read};
 use millpond_core::store::Quarantined;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::Store;
 use super::commit::Commit;
 use super::ingest::{Batch, Outcome, ingest_event};
-use super::Store;
 use crate::error::Error;
 use crate::op::Table;
 
@@ -68,8 +70,7 @@ impl Store {
         mut each: impl FnMut(QuarantineEntry) -> Result<(), E>,
     ) -> Result<(), E> {
         self.each_side(Table::Quarantine, |place, value| {
-            let id = place.iter().map(|byte| format!("{byte:02x}")).collect();
-            each(QuarantineEntry { id, quarantined: decode(value)? })
+            each(QuarantineEntry { id: id_of(place), quarantined: decode(value)? })
         })
     }
 
@@ -120,34 +121,34 @@ impl Store {
         })
     }
 
-    /// The values of a small table, memory and tables as one, in order.
-    pub(super) fn each_side<E: From<Error>>(
-        &self,
-        table: Table,
-        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let memory = self.settled()?;
-        let mut recent: std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>> = std::collections::BTreeMap::new();
-        let frozen = memory.frozen.iter().flat_map(|frozen| frozen.memtable.side_of(table));
-        for (key, value) in frozen.chain(memory.active.side_of(table)) {
-            recent.insert(key.to_vec(), value.map(<[u8]>::to_vec));
-        }
-        let sight = self.lsm.sight();
-        drop(memory);
-        let mut recent = recent.into_iter().peekable();
-        for item in sight.scan(&self.lsm, self.lsm.side(table), Vec::new()) {
-            let (key, value) = item?;
-            while let Some((earlier, value)) = recent.next_if(|(recent, _)| *recent < key) {
-                value.map_or(Ok(()), |value| each(&earlier, &value))?;
+    /// Up to `limit` entries after an id, in the order of ids.
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub fn quarantine_page(&self, after: Option<&str>, limit: usize) -> Result<Vec<QuarantineEntry>, Error> {
+        let start = after.and_then(place_of).map_or_else(Vec::new, |place| [&place[..], &[0]].concat());
+        let mut page = Vec::new();
+        self.scan_side(Table::Quarantine, &start, |place, value| {
+            if page.len() == limit {
+                return Ok::<_, Error>(ControlFlow::Break(()));
             }
-            match recent.next_if(|(recent, _)| *recent == key) {
-                Some((_, newer)) => newer.map_or(Ok(()), |value| each(&key, &value))?,
-                None => each(&key, &value)?,
-            }
-        }
-        for (key, value) in recent {
-            value.map_or(Ok(()), |value| each(&key, &value))?;
-        }
-        Ok(())
+            page.push(QuarantineEntry { id: id_of(place), quarantined: decode(value)? });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(page)
     }
+
+    /// An entry.
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub fn quarantined(&self, id: &str) -> Result<Option<Quarantined>, Error> {
+        let Some(place) = place_of(id) else { return Ok(None) };
+        let value = self.settled()?.get(&self.lsm, Table::Quarantine, &place)?;
+        value.map(|value| decode(&value)).transpose()
+    }
+}
+
+fn id_of(place: &[u8]) -> String {
+    place.iter().map(|byte| format!("{byte:02x}")).collect()
 }
