@@ -32,6 +32,6 @@ pub use counters::Counters;
 pub use error::Error;
 pub use folder::DataFolder;
 pub use store::{
-    Accepted, AsOf, Batch, KeyDifference, KeyView, LateEntry, Maintained, Mark, Opened, Options, Outcome,
-    QuarantineEntry, Rebuilt, Retried, RowsPage, Step, Store, Verified,
+    Accepted, AsOf, Batch, ChangePage, Changed, Cursor, Erasure, Filter, KeyDifference, KeyView, LateEntry, Maintained,
+    Mark, NotACursor, Opened, Options, Outcome, QuarantineEntry, Rebuilt, Retried, RowsPage, Step, Store, Verified,
 };

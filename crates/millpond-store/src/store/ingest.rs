@@ -112,6 +112,9 @@ pub(super) fn ingest_event(
         }
     };
     for key in &keys {
+        if commit.was_erased(key, batch.now) {
+            continue;
+        }
         let outcome = place(commit, batch, &event, kind, key)?;
         count(commit, outcome);
         tell(outcome);

@@ -56,7 +56,7 @@ fn place_of(id: &str) -> Option<[u8; 16]> {
     (id.len() == 32).then(|| u128::from_str_radix(id, 16).ok()).flatten().map(u128::to_be_bytes)
 }
 
-fn decode(bytes: &[u8]) -> Result<Quarantined, Error> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Quarantined, Error> {
     postcard::from_bytes(bytes).map_err(|_| Error::Unreadable { what: "an entry of the quarantine".into() })
 }
 
@@ -149,6 +149,6 @@ impl Store {
     }
 }
 
-fn id_of(place: &[u8]) -> String {
+pub(super) fn id_of(place: &[u8]) -> String {
     place.iter().map(|byte| format!("{byte:02x}")).collect()
 }

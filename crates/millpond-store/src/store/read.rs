@@ -1,6 +1,8 @@
 //! Reading: memory and tables as one, and never what is not durable yet.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Bound;
 use std::sync::MutexGuard;
 
 use millpond_core::store::Row;
@@ -8,7 +10,6 @@ use millpond_core::view::Folded;
 use millpond_core::{Position, Snapshot, View};
 
 use super::Store;
-use crate::cache::Slot;
 use crate::error::Error;
 use crate::lsm::Sight;
 use crate::memory::Memory;
@@ -170,38 +171,38 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Record)>, Error> {
-        let memory = self.settled()?;
-        let wanted = |key: &str| key.starts_with(prefix) && after.is_none_or(|after| key > after);
-        // What is not flushed yet is in no order; only the part that can be on this page is copied.
-        let mut fresh: Vec<&Slot> = memory
-            .cache
-            .iter()
-            .filter(|slot| (slot.dirty || slot.frozen) && slot.record.events > 0 && wanted(&slot.key))
-            .collect();
-        if fresh.len() > limit {
-            fresh.select_nth_unstable_by(limit, |a, b| a.key.cmp(&b.key));
-            fresh.truncate(limit);
+        /// Keys put in order under one lock, so that nobody waits for a whole memtable of them.
+        const ORDERED_AT_ONCE: usize = 2_000;
+        let mut memory = self.settled()?;
+        while !memory.order_fresh(ORDERED_AT_ONCE) {
+            drop(memory);
+            memory = self.settled()?;
         }
-        let mut recent: BTreeMap<String, Record> =
-            fresh.into_iter().map(|slot| (slot.key.to_string(), slot.record.clone())).collect();
+        // What is not flushed yet comes from memory; no key of the page is beyond it and the tables.
+        let start = after.filter(|after| *after >= prefix).map_or(Bound::Included(prefix), Bound::Excluded);
+        let mut recent: BTreeMap<String, Option<Record>> = BTreeMap::new();
+        for key in memory.fresh_keys(start, prefix, limit) {
+            let record = memory.cache.find(&key).map(|slot| memory.cache.slot(slot).record.clone());
+            recent.insert(key.into(), record.filter(|record| record.events > 0));
+        }
         let sight = self.lsm.sight();
         drop(memory);
-        let start =
-            after.map_or_else(|| prefix.as_bytes().to_vec(), |after| after.as_bytes().max(prefix.as_bytes()).to_vec());
-        let mut stored = 0;
-        for item in sight.scan(&self.lsm, &self.lsm.views, start) {
+        let from = match start {
+            Bound::Excluded(after) => [after.as_bytes(), &[0]].concat(),
+            _ => prefix.as_bytes().to_vec(),
+        };
+        for item in sight.scan(&self.lsm, &self.lsm.views, from).take(limit) {
             let (key, value) = item?;
             let key = String::from_utf8(key).map_err(|_| Error::Unreadable { what: "a key of a view".into() })?;
-            if !key.starts_with(prefix) || stored == limit {
+            if !key.starts_with(prefix) {
                 break;
             }
-            if wanted(&key) {
-                stored += 1;
-                let record = self.lsm.decode_record(&key, &value)?;
-                recent.entry(key).or_insert(record);
+            if let Entry::Vacant(vacant) = recent.entry(key) {
+                let record = self.lsm.decode_record(vacant.key(), &value)?;
+                vacant.insert(Some(record));
             }
         }
-        Ok(recent.into_iter().take(limit).collect())
+        Ok(recent.into_iter().take(limit).filter_map(|(key, record)| Some((key, record?))).collect())
     }
 
     /// Every record, in the order of keys, page by page.

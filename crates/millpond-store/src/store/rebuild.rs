@@ -1,13 +1,16 @@
 //! Rebuild: joins all stored events anew under a changed definition, beside the old store, and
 //! then takes its place.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 
 use millpond_core::store::Row;
 use millpond_core::{Event, Join};
 
+use super::erase::{CHANGES_FLOOR, ERASED};
 use super::ingest::{Batch, Outcome};
-use super::open::{open_dir, rebuild_dirs};
+use super::open::{open_after, open_dir, rebuild_dirs};
 use super::{Options, Store};
 use crate::error::Error;
 use crate::folder::{self, DataFolder};
@@ -78,9 +81,11 @@ impl Store {
             fs::remove_dir_all(&new_dir).map_err(Error::io("remove", &new_dir))?;
         }
         folder::create(&new_dir, join.source_text())?;
-        let quick = Options { durable: false, ..options.clone() };
+        let quick = Options { durable: false, log_bytes_kept: 0, ..options.clone() };
         let definition = join.source_text().to_owned();
-        let (new, _) = open_dir(&new_dir, join, quick, true)?;
+        // Its commits are numbered on, so that a version never means two documents.
+        let (new, _) = open_after(&new_dir, join, quick, true, self.last_commit())?;
+        new.begin_anew(self.erased()?)?;
         let done = self.copy_into(&new, &mut progress)?;
         // The tables are synced by the flush, and the log holds nothing after it.
         new.close()?;
@@ -92,6 +97,33 @@ impl Store {
         fs::remove_dir_all(&old_dir).map_err(Error::io("remove", &old_dir))?;
         let join = Join::parse(&definition).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
         Ok((open_dir(&dir, join, options, false)?.0, done))
+    }
+
+    /// Hashes of erased keys, and when they were.
+    fn erased(&self) -> Result<BTreeMap<u128, u64>, Error> {
+        let unreadable = || Error::Unreadable { what: "the mark of an erasure".to_owned() };
+        let mut erased = BTreeMap::new();
+        self.scan_side(Table::Meta, ERASED, |key, value| {
+            let Some(hash) = key.strip_prefix(ERASED) else { return Ok(ControlFlow::Break(())) };
+            let hash = u128::from_be_bytes(hash.try_into().map_err(|_| unreadable())?);
+            erased.insert(hash, postcard::from_bytes(value).map_err(|_| unreadable())?);
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        Ok(erased)
+    }
+
+    /// The first commit of a rebuild: readers of changes must begin anew, and what was erased stays
+    /// so, though other keys still have its events.
+    fn begin_anew(&self, erased: BTreeMap<u128, u64>) -> Result<(), Error> {
+        let bytes = |number: u64| postcard::to_stdvec(&number).expect("a number always has bytes");
+        self.commit(|commit| {
+            commit.put(Table::Meta, CHANGES_FLOOR, Some(&bytes(commit.number)));
+            for (hash, at) in &erased {
+                commit.put(Table::Meta, &[ERASED, &hash.to_be_bytes()].concat(), Some(&bytes(*at)));
+            }
+            commit.memory.erased = erased;
+            Ok(())
+        })
     }
 
     fn copy_into(&self, new: &Self, progress: &mut impl FnMut(&Rebuilt)) -> Result<Rebuilt, Error> {

@@ -110,7 +110,7 @@ fn segments_are_removed_when_all_their_commits_are() {
     let written = Written::segments(&[&[b"1", b"2"], &[b"3", b"4"], &[b"5"], &[b"6"]]);
     let (mut log, _) = open(written.dir(), 0).unwrap();
     let mut left = |through, segments| {
-        let removed = log.remove_through(through).unwrap();
+        let removed = log.remove_through(through, 0).unwrap();
         assert_eq!(written.files().len(), segments, "through {through}");
         assert_eq!(log.bytes(), written.files().iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
         removed
