@@ -49,7 +49,7 @@ pub(crate) struct Cache {
 const STEPS_AN_INSERTION: usize = 16;
 
 /// What a slot takes beside its record and key.
-const SLOT_BYTES: usize = size_of::<Slot>() + 16;
+const SLOT_BYTES: usize = size_of::<Slot>() - size_of::<Record>() + 16;
 
 impl Cache {
     pub(crate) fn new(bytes_max: usize) -> Self {
@@ -113,9 +113,11 @@ impl Cache {
         self.slots[index as usize].as_mut().expect("a held slot is not evicted")
     }
 
-    /// All slots, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().flatten()
+    /// Lets a key go that has nothing unflushed.
+    pub(crate) fn remove(&mut self, key: &str) {
+        if let Some(place) = self.find(key) {
+            self.let_go(place);
+        }
     }
 
     /// Puts the account right for a record that has changed.
@@ -151,13 +153,15 @@ impl Cache {
         if std::mem::take(&mut slot.used) {
             return;
         }
-        let (freed, hash) = (slot.bytes, slot.hash);
-        let place = self.hand as SlotIndex;
-        if let Ok(entry) = self.index.find_entry(hash, |slot| *slot == place) {
+        self.let_go(self.hand as SlotIndex);
+    }
+
+    fn let_go(&mut self, place: SlotIndex) {
+        let Some(slot) = self.slots[place as usize].take() else { return };
+        if let Ok(entry) = self.index.find_entry(slot.hash, |slot| *slot == place) {
             entry.remove();
         }
-        self.slots[self.hand] = None;
         self.free.push(place);
-        self.bytes -= freed;
+        self.bytes -= slot.bytes;
     }
 }

@@ -124,7 +124,7 @@ impl Frozen {
     }
 
     fn flush_side(&self, lsm: &Lsm, table: Table) -> Result<(), fjall::Error> {
-        let mut values = self.memtable.side_of(table).peekable();
+        let mut values = self.memtable.side_of(table, &[]).peekable();
         if values.peek().is_none() {
             return Ok(());
         }

@@ -2,6 +2,8 @@
 //! background, and hold what is older than the memtables.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
@@ -15,6 +17,9 @@ use crate::record::Record;
 /// Rows of one key lie together and are read in ranges: larger blocks compress better.
 const EVENT_BLOCK_BYTES: u32 = 16 * 1024;
 
+/// How often to look whether old sights are gone.
+const SIGHT_PAUSE: Duration = Duration::from_millis(5);
+
 /// The tables of one join.
 pub(crate) struct Lsm {
     path: PathBuf,
@@ -22,11 +27,14 @@ pub(crate) struct Lsm {
     pub(crate) events: Keyspace,
     pub(crate) views: Keyspace,
     side: [Keyspace; Table::ALL.len()],
+    /// Held by every sight that was taken since the last compaction on purpose.
+    epoch: Mutex<Arc<()>>,
 }
 
 /// An unchanging sight of all tables.
 pub(crate) struct Sight {
     snapshot: Snapshot,
+    _epoch: Arc<()>,
 }
 
 impl Lsm {
@@ -48,6 +56,7 @@ impl Lsm {
             views: database.keyspace("views", plain).map_err(failed)?,
             side: [side(Table::Snapshots)?, side(Table::Late)?, side(Table::Quarantine)?, side(Table::Meta)?],
             database,
+            epoch: Mutex::default(),
         })
     }
 
@@ -96,7 +105,22 @@ impl Lsm {
     }
 
     pub(crate) fn sight(&self) -> Sight {
-        Sight { snapshot: self.database.snapshot() }
+        let epoch = Arc::clone(&self.epoch.lock().unwrap_or_else(PoisonError::into_inner));
+        Sight { snapshot: self.database.snapshot(), _epoch: epoch }
+    }
+
+    /// Writes all tables anew without what was deleted, so that its bytes are gone. Whether they
+    /// are: not as long as an older sight is still in use after `patience`.
+    pub(crate) fn compact(&self, patience: Duration) -> Result<bool, Error> {
+        let before = std::mem::take(&mut *self.epoch.lock().unwrap_or_else(PoisonError::into_inner));
+        let began = Instant::now();
+        while Arc::strong_count(&before) > 1 && began.elapsed() < patience {
+            std::thread::sleep(SIGHT_PAUSE);
+        }
+        for table in self.side.iter().chain([&self.events, &self.views]) {
+            table.major_compact().map_err(|error| self.failed(error))?;
+        }
+        Ok(Arc::strong_count(&before) == 1)
     }
 
     /// Bytes on disk.
@@ -112,20 +136,14 @@ impl Sight {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    /// The rows of a key with after < position <= through, in order.
-    pub(crate) fn rows(
-        &self,
-        lsm: &Lsm,
-        key: &str,
-        after: Option<At<'_>>,
-        through: Option<At<'_>>,
-    ) -> Result<Vec<Row>, Error> {
+    /// The first rows of a key after a position, in order.
+    pub(crate) fn rows(&self, lsm: &Lsm, key: &str, after: Option<At<'_>>, limit: usize) -> Result<Vec<Row>, Error> {
         let start = after.map_or_else(|| row_prefix(key), |after| row_key(key.as_bytes(), after));
         let mut rows = Vec::new();
         for item in self.snapshot.range(&lsm.events, start..after_rows(key)) {
             let (row_key, value) = item.into_inner().map_err(|error| lsm.failed(error))?;
             let (_, row) = lsm.parse_row(&row_key, &value)?;
-            if through.is_some_and(|through| row.position.at() > through) {
+            if rows.len() == limit {
                 break;
             }
             if after.is_none_or(|after| row.position.at() > after) {

@@ -1,6 +1,7 @@
 //! What one lock guards: cache, memtables, counters, and how far all of it is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use millpond_core::state::STATE_BYTES_WARN;
@@ -14,6 +15,7 @@ use crate::lsm::Lsm;
 use crate::memtable::{Memtable, NO_ROW};
 use crate::op::{Op, RowRef, Table, read_op, text};
 use crate::record::Record;
+use crate::store::Erasures;
 
 /// Key of the counters in [`Table::Meta`].
 pub(crate) const COUNTERS: &[u8] = b"counters";
@@ -29,6 +31,9 @@ pub(crate) struct Memory {
     pub(crate) frozen: Option<Arc<Frozen>>,
     /// Slots changed since the last freeze.
     pub(crate) dirty: Vec<SlotIndex>,
+    /// Their keys in order, as far as a list has asked for it; and those that are being flushed.
+    pub(crate) fresh: Fresh,
+    pub(crate) fresh_frozen: Fresh,
     /// Bytes of their records when they were first changed.
     pub(crate) dirty_bytes: usize,
     pub(crate) counters: Counters,
@@ -44,15 +49,68 @@ pub(crate) struct Memory {
     pub(crate) large: BTreeMap<Box<str>, usize>,
     /// Keys whose tails have grown long.
     pub(crate) due: Vec<Box<str>>,
+    /// Keys that were erased lately.
+    pub(crate) erasures: Erasures,
+    /// An erasure that a crash broke off: commit, key and time.
+    pub(crate) erasing: Option<(u64, Box<str>, u64)>,
+    /// While rebuilding: hashes of erased keys, and up to when their events are not joined again.
+    pub(crate) erased: BTreeMap<u128, u64>,
+}
+
+/// Keys whose records are not flushed, in order: made only when somebody lists views.
+#[derive(Default)]
+pub(crate) struct Fresh {
+    keys: BTreeSet<Box<str>>,
+    /// Changed slots that were taken in.
+    seen: usize,
+    /// All changed slots, once no more are added.
+    slots: Vec<SlotIndex>,
+}
+
+impl Fresh {
+    /// Takes in up to `limit` of `slots`; whether that was all.
+    fn catch_up(&mut self, slots: &[SlotIndex], cache: &Cache, limit: usize) -> bool {
+        for slot in slots[self.seen..].iter().take(limit) {
+            self.keys.insert(cache.slot(*slot).key.clone());
+            self.seen += 1;
+        }
+        self.seen == slots.len()
+    }
+
+    fn range(&self, after: Bound<&str>) -> impl Iterator<Item = &str> {
+        self.keys.range::<str, _>((after, Bound::Unbounded)).map(|key| &**key)
+    }
 }
 
 impl Memory {
+    /// Brings the order of fresh keys up to date by a bounded step; whether it is.
+    pub(crate) fn order_fresh(&mut self, limit: usize) -> bool {
+        let Self { fresh, fresh_frozen, dirty, cache, .. } = self;
+        let slots = std::mem::take(&mut fresh_frozen.slots);
+        let frozen = fresh_frozen.catch_up(&slots, cache, limit);
+        fresh_frozen.slots = slots;
+        fresh.catch_up(dirty, cache, limit) && frozen
+    }
+
+    /// The first fresh keys of a range, in order; some may come twice.
+    pub(crate) fn fresh_keys(&self, after: Bound<&str>, prefix: &str, limit: usize) -> Vec<Box<str>> {
+        let take = |fresh: &Fresh| -> Vec<Box<str>> {
+            fresh.range(after).take_while(|key| key.starts_with(prefix)).take(limit).map(Box::from).collect()
+        };
+        let mut keys = take(&self.fresh);
+        keys.extend(take(&self.fresh_frozen));
+        keys.sort_unstable();
+        keys
+    }
+
     pub(crate) fn new(cache_bytes: usize) -> Self {
         Self {
             cache: Cache::new(cache_bytes),
             active: Memtable::default(),
             frozen: None,
             dirty: Vec::new(),
+            fresh: Fresh::default(),
+            fresh_frozen: Fresh::default(),
             dirty_bytes: 0,
             counters: Counters::default(),
             uncounted: false,
@@ -61,6 +119,9 @@ impl Memory {
             stopped: None,
             large: BTreeMap::new(),
             due: Vec::new(),
+            erasures: Erasures::default(),
+            erasing: None,
+            erased: BTreeMap::new(),
         }
     }
 
@@ -145,6 +206,7 @@ impl Memory {
                     self.counters = postcard::from_bytes(value).map_err(|_| unreadable())?;
                     self.active.put(Table::Meta, COUNTERS, Some(value));
                 }
+                Op::Erase { key, at } => self.erasing = Some((commit, key.into(), at)),
                 Op::Put { table, key, value } => self.active.put(table, key, value),
             }
             rest = after;
@@ -182,7 +244,9 @@ impl Memory {
         memtable.put(Table::Meta, FLUSHED, Some(&flushed));
         let mut frozen = Frozen::new(memtable);
         self.dirty_bytes = 0;
-        for slot in std::mem::take(&mut self.dirty) {
+        self.fresh_frozen = std::mem::take(&mut self.fresh);
+        self.fresh_frozen.slots = std::mem::take(&mut self.dirty);
+        for slot in self.fresh_frozen.slots.iter().copied() {
             self.cache.reaccount(slot);
             let known = self.cache.slot_mut(slot);
             let bytes = known.record.state.bytes();
@@ -209,6 +273,7 @@ impl Memory {
         }
         self.flushed = frozen.memtable.last_commit;
         self.frozen = None;
+        self.fresh_frozen = Fresh::default();
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Op<'a> {
     Row(RowRef<'a>),
     /// A whole record, as a snapshot, a trim or an accepted late event leaves it.
     View { key: &'a str, record: Box<Record> },
+    /// Everything of a key goes: always the last commit of a log, which is then made empty.
+    Erase { key: &'a str, at: u64 },
     /// A value of a table, or its removal.
     Put { table: Table, key: &'a [u8], value: Option<&'a [u8]> },
 }
@@ -74,6 +76,7 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Unreadable> {
 const TAG_ROW: u8 = 1;
 const TAG_VIEW: u8 = 2;
 const TAG_PUT: u8 = 3;
+const TAG_ERASE: u8 = 4;
 
 /// tag, key length u16, id length u16, body length u32, timestamp u64, `put_at` u64; little-endian.
 const ROW_HEADER: usize = 1 + 2 + 2 + 4 + 8 + 8;
@@ -117,6 +120,10 @@ pub(crate) fn write_put(out: &mut Vec<u8>, table: Table, key: &[u8], value: Opti
     write(out, TAG_PUT, &(table, key, value));
 }
 
+pub(crate) fn write_erase(out: &mut Vec<u8>, key: &str, at: u64) {
+    write(out, TAG_ERASE, &(key, at));
+}
+
 fn write(out: &mut Vec<u8>, tag: u8, value: &impl Serialize) {
     out.push(tag);
     let buffer = std::mem::take(out);
@@ -135,6 +142,10 @@ pub(crate) fn read_op(bytes: &[u8]) -> Result<(Op<'_>, &[u8]), Unreadable> {
         TAG_PUT => {
             let ((table, key, value), rest) = postcard::take_from_bytes(rest).map_err(|_| Unreadable)?;
             Ok((Op::Put { table, key, value }, rest))
+        }
+        TAG_ERASE => {
+            let ((key, at), rest) = postcard::take_from_bytes(rest).map_err(|_| Unreadable)?;
+            Ok((Op::Erase { key, at }, rest))
         }
         _ => Err(Unreadable),
     }

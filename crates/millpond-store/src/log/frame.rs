@@ -103,6 +103,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Commit<'_>, &'static str> {
     Ok(Commit { number: header.number, payload })
 }
 
+/// How long the frame is that `bytes` begin with, by its header.
+pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+    Header::read(bytes).ok().map(|header| header.frame_bytes())
+}
+
 /// Whether `bytes` look like one sealed frame of this commit; the checksum is taken on trust.
 pub(super) fn is_sealed(bytes: &[u8], number: u64) -> bool {
     Header::read(bytes).is_ok_and(|header| header.number == number && header.frame_bytes() == bytes.len())

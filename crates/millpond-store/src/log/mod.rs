@@ -9,6 +9,7 @@
 
 mod file;
 mod frame;
+mod reader;
 mod recover;
 mod segment;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::fs;
 use std::path::PathBuf;
 
 pub use frame::{Commit, FrameStart, PAYLOAD_BYTES_MAX};
+pub(crate) use reader::{FramePlace, read_commits};
 pub use recover::{Recovery, Torn, check};
 
 use crate::error::Error;
@@ -141,16 +143,18 @@ impl Log {
         Ok(())
     }
 
-    /// Removes the segments all of whose commits are at or below `through`, except the current
-    /// one, and says how many.
+    /// Removes the oldest segments all of whose commits are at or below `through`, as long as the
+    /// log has more than `keep_bytes`; never the current one. Says how many.
     ///
     /// # Errors
     /// If a file cannot be removed; then the log is stopped.
-    pub fn remove_through(&mut self, through: u64) -> Result<usize, Error> {
+    pub fn remove_through(&mut self, through: u64, keep_bytes: u64) -> Result<usize, Error> {
         self.running()?;
         let mut removed = 0;
         // The oldest first, so that a crash in between leaves no gap.
-        while self.segments.get(1).is_some_and(|next| next.first <= through.saturating_add(1)) {
+        while self.segments.get(1).is_some_and(|next| next.first <= through.saturating_add(1))
+            && self.bytes() > keep_bytes
+        {
             let path = &self.segments[0].path;
             let gone = fs::remove_file(path).map_err(Error::io("remove", path));
             self.stop_if_failed(gone)?;
@@ -168,12 +172,6 @@ impl Log {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
-    }
-
-    /// Bytes of the segment that is appended to.
-    #[must_use]
-    pub fn segment_bytes(&self) -> u64 {
-        self.current().bytes
     }
 
     fn current(&self) -> &Segment {

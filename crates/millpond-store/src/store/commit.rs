@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use millpond_core::{At, Join, Snapshot};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Store, Writer};
 use crate::cache::SlotIndex;
@@ -64,6 +65,12 @@ impl Commit<'_> {
         self.empty = false;
     }
 
+    /// Whether a rebuild must not join an event of that time to the key again.
+    pub(super) fn was_erased(&self, key: &str, put_at: u64) -> bool {
+        let erased = &self.memory.erased;
+        !erased.is_empty() && erased.get(&xxh3_128(key.as_bytes())).is_some_and(|at| put_at <= *at)
+    }
+
     pub(super) fn slot_of(&mut self, key: &str) -> Result<SlotIndex, Error> {
         self.memory.slot_of(self.join, self.lsm, key)
     }
@@ -97,8 +104,9 @@ impl Store {
                 return Err(error);
             }
             Err(error) => {
-                drop(memory);
-                self.shared.stop(format!("a commit broke off: {error}"));
+                // While the lock is held: nobody must see what is half done.
+                memory.stopped.get_or_insert_with(|| format!("a commit broke off: {error}"));
+                self.shared.changed.notify_all();
                 return Err(error);
             }
         };
@@ -127,10 +135,7 @@ impl Store {
     fn acknowledge(&self, log: &mut Log, number: u64) -> Result<(), Error> {
         let mut memory = self.memory()?;
         memory.durable = number;
-        self.shared.changed.notify_all();
-        if let Some(listener) = self.shared.listener.get() {
-            listener(number);
-        }
+        self.shared.tell(number);
         // Changed records cannot be evicted: large ones would fill the cache long before their rows
         // fill the memtable. Half of it, since as much may be under way to the tables.
         let rows_fit = memory.active.bytes() <= self.options.memtable_bytes;

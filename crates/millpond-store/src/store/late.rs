@@ -1,6 +1,8 @@
 //! The late queue: events whose place was closed when they came. A person decides about them,
 //! since a late event and a late repeat of a trimmed one look the same.
 
+use std::ops::ControlFlow;
+
 use millpond_core::store::LateEvent;
 use millpond_core::{At, Event, Position};
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,7 @@ use super::Store;
 use super::commit::Commit;
 use super::read::whole_view;
 use crate::error::Error;
-use crate::keys::row_key;
+use crate::keys::{row_key, row_prefix};
 use crate::op::Table;
 
 /// What the table holds at (key, position).
@@ -69,6 +71,32 @@ impl Store {
             }
             _ => Ok(()),
         })
+    }
+
+    /// Up to `limit` waiting entries after one, in the order of key and position; all, or those of
+    /// a key.
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub fn late_page(
+        &self,
+        key: Option<&str>,
+        after: Option<(&str, &Position)>,
+        limit: usize,
+    ) -> Result<Vec<LateEntry>, Error> {
+        let prefix = key.map_or_else(Vec::new, row_prefix);
+        let after = after.map_or_else(Vec::new, |(key, at)| [&late_key(key, at.at())[..], &[0]].concat());
+        let mut page = Vec::new();
+        self.scan_side(Table::Late, (&prefix).max(&after), |place, value| {
+            if page.len() == limit || !place.starts_with(&prefix) {
+                return Ok::<_, Error>(ControlFlow::Break(()));
+            }
+            if let LateValue::Waiting(event) = LateValue::decode(value)? {
+                page.push(LateEntry { key: event.key.to_string(), event });
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(page)
     }
 
     /// Folds a waiting event into the snapshot of its key, for ever: the caller vouches that it is

@@ -4,13 +4,17 @@
 //! that frame is on disk. Whoever reads a key that is just being committed waits for the disk, so
 //! nothing is ever seen that a crash could take back.
 
+mod changes;
 mod commit;
+mod cursor;
+mod erase;
 mod ingest;
 mod late;
 mod open;
 mod quarantine;
 mod read;
 mod rebuild;
+mod side;
 mod snapshot;
 mod verify;
 
@@ -21,11 +25,15 @@ use std::thread::JoinHandle;
 
 use millpond_core::Join;
 
-pub use ingest::{Batch, Mark, Outcome};
+pub(crate) use changes::Erasures;
+pub use changes::{ChangePage, Changed, Filter};
+pub use cursor::{Cursor, NotACursor};
+pub use erase::Erasure;
+pub use ingest::{BATCH_BYTES_MAX, Batch, Mark, Outcome};
 pub use late::{Accepted, LateEntry};
 pub use open::Opened;
 pub use quarantine::{QuarantineEntry, Retried};
-pub use read::KeyView;
+pub use read::{AsOf, KeyView, RowsPage};
 pub use rebuild::Rebuilt;
 pub use snapshot::{Maintained, Step};
 pub use verify::{KeyDifference, Verified};
@@ -46,6 +54,9 @@ pub struct Options {
     pub memtable_bytes: usize,
     /// Bytes of table blocks kept in memory.
     pub block_cache_bytes: u64,
+    /// Bytes of the log that are kept behind the last flush, so that who reads changes can go on
+    /// from there.
+    pub log_bytes_kept: u64,
     /// Whether a commit is on disk before it is acknowledged. Off only where the source can be
     /// read again, as in a rebuild.
     pub durable: bool,
@@ -53,7 +64,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, memtable_bytes: 64 << 20, block_cache_bytes: 64 << 20, durable: true }
+        Self {
+            cache_bytes: 256 << 20,
+            memtable_bytes: 64 << 20,
+            block_cache_bytes: 64 << 20,
+            log_bytes_kept: 128 << 20,
+            durable: true,
+        }
     }
 }
 
@@ -95,6 +112,14 @@ impl Shared {
             memory.stopped.get_or_insert_with(|| "a thread panicked in the middle of a change".to_owned());
             memory
         })
+    }
+
+    /// Tells of a durable commit.
+    fn tell(&self, commit: u64) {
+        self.changed.notify_all();
+        if let Some(listener) = self.listener.get() {
+            listener(commit);
+        }
     }
 
     fn stop(&self, reason: String) {
@@ -155,13 +180,17 @@ impl Store {
     /// If the tables cannot be written.
     pub fn flush(&self) -> Result<(), Error> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.flush_log(&mut writer.log)
+    }
+
+    fn flush_log(&self, log: &mut Log) -> Result<(), Error> {
         let memory = self.thawed()?;
         if memory.active.is_empty() {
             return Ok(());
         }
-        self.freeze(&mut writer.log, memory)?;
+        self.freeze(log, memory)?;
         drop(self.thawed()?);
-        self.forget_flushed(&mut writer.log)
+        self.forget_flushed(log)
     }
 
     /// The memory, once all that it shows is durable.
@@ -214,10 +243,11 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the part of the log that the tables hold.
+    /// Removes the part of the log that the tables hold and that is too long to be kept for those
+    /// who read changes.
     fn forget_flushed(&self, log: &mut Log) -> Result<(), Error> {
         let flushed = self.memory()?.flushed;
-        log.remove_through(flushed)?;
+        log.remove_through(flushed, self.options.log_bytes_kept)?;
         Ok(())
     }
 }
@@ -243,7 +273,11 @@ fn usable(memory: MutexGuard<'_, Memory>) -> Result<MutexGuard<'_, Memory>, Erro
 fn flush_all(frozen: &mpsc::Receiver<Arc<Frozen>>, lsm: &Lsm, shared: &Shared) {
     while let Ok(next) = frozen.recv() {
         // A panic must stop the store too, or whoever waits for this flush would wait for ever.
-        let flushed = panic::catch_unwind(AssertUnwindSafe(|| next.flush(lsm)));
+        let flushed = panic::catch_unwind(AssertUnwindSafe(|| {
+            next.flush(lsm)?;
+            shared.lock().thaw(&next);
+            Ok::<_, Error>(())
+        }));
         let failure = match flushed {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
@@ -253,7 +287,6 @@ fn flush_all(frozen: &mpsc::Receiver<Arc<Frozen>>, lsm: &Lsm, shared: &Shared) {
             shared.stop(format!("flushing to the tables failed: {failure}"));
             return;
         }
-        shared.lock().thaw(&next);
         shared.changed.notify_all();
     }
 }

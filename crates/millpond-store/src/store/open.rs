@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 
 use millpond_core::Join;
 
+use super::erase::CHANGES_FLOOR;
 use super::{Options, Shared, Store, Writer, flush_all};
 use crate::error::Error;
 use crate::folder::{self, DataFolder};
@@ -94,6 +95,17 @@ fn clear_unmade(dir: &Path) -> Result<(), Error> {
 
 /// Opens what is in a join's folder under a definition that fits it.
 pub(super) fn open_dir(dir: &Path, join: Join, options: Options, created: bool) -> Result<(Store, Opened), Error> {
+    open_after(dir, join, options, created, 0)
+}
+
+/// As [`open_dir`]; the commits of a new store are numbered on from `begin_after`.
+pub(super) fn open_after(
+    dir: &Path,
+    join: Join,
+    options: Options,
+    created: bool,
+    begin_after: u64,
+) -> Result<(Store, Opened), Error> {
     let lsm = Arc::new(Lsm::open(&dir.join("tables"), options.block_cache_bytes)?);
     let mut memory = Memory::new(options.cache_bytes);
     let unreadable = |what: &str| Error::Unreadable { what: what.to_owned() };
@@ -103,7 +115,12 @@ pub(super) fn open_dir(dir: &Path, join: Join, options: Options, created: bool) 
     if let Some(value) = lsm.get(Table::Meta, COUNTERS)? {
         memory.counters = postcard::from_bytes(&value).map_err(|_| unreadable("the counters"))?;
     }
+    if let Some(value) = lsm.get(Table::Meta, CHANGES_FLOOR)? {
+        memory.erasures.floor = postcard::from_bytes(&value).map_err(|_| unreadable("the mark of the last erasure"))?;
+    }
+    memory.flushed = memory.flushed.max(begin_after);
     memory.durable = memory.flushed;
+    memory.active.last_commit = memory.flushed;
     let sync = if options.durable { Sync::Every } else { Sync::Never };
     let log_options = LogOptions { dir: dir.join("log"), sync };
     if !created && !log_options.dir.is_dir() {
@@ -120,7 +137,9 @@ pub(super) fn open_dir(dir: &Path, join: Join, options: Options, created: bool) 
         torn: recovery.torn.map(|torn| (torn.file, torn.offset, torn.bytes)),
     };
     let writer = Mutex::new(Writer { log, frame: Vec::new() });
-    Ok((Store { join, dir: dir.to_owned(), options, lsm, writer, shared, flusher: Some(flusher) }, opened))
+    let store = Store { join, dir: dir.to_owned(), options, lsm, writer, shared, flusher: Some(flusher) };
+    store.finish_erasure()?;
+    Ok((store, opened))
 }
 
 fn start_flusher(

@@ -1,13 +1,15 @@
 //! Quarantine: what could not be joined, whole, with its reason.
 
+use std::ops::ControlFlow;
+
 use millpond_core::Reason;
 use millpond_core::process::consumer::{self, Read};
 use millpond_core::store::Quarantined;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::Store;
 use super::commit::Commit;
 use super::ingest::{Batch, Outcome, ingest_event};
-use super::Store;
 use crate::error::Error;
 use crate::op::Table;
 
@@ -35,8 +37,7 @@ pub enum Retried {
 pub(super) fn keep(commit: &mut Commit<'_>, quarantined: &Quarantined) -> Result<(), Error> {
     let place = identity(quarantined).to_be_bytes();
     if commit.get(Table::Quarantine, &place)?.is_none() {
-        let value = postcard::to_stdvec(quarantined).expect("an entry always has bytes: it is plain data");
-        commit.put(Table::Quarantine, &place, Some(&value));
+        commit.put(Table::Quarantine, &place, Some(&encode(quarantined)));
     }
     Ok(())
 }
@@ -54,7 +55,11 @@ fn place_of(id: &str) -> Option<[u8; 16]> {
     (id.len() == 32).then(|| u128::from_str_radix(id, 16).ok()).flatten().map(u128::to_be_bytes)
 }
 
-fn decode(bytes: &[u8]) -> Result<Quarantined, Error> {
+fn encode(quarantined: &Quarantined) -> Vec<u8> {
+    postcard::to_stdvec(quarantined).expect("an entry always has bytes: it is plain data")
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Quarantined, Error> {
     postcard::from_bytes(bytes).map_err(|_| Error::Unreadable { what: "an entry of the quarantine".into() })
 }
 
@@ -68,8 +73,7 @@ impl Store {
         mut each: impl FnMut(QuarantineEntry) -> Result<(), E>,
     ) -> Result<(), E> {
         self.each_side(Table::Quarantine, |place, value| {
-            let id = place.iter().map(|byte| format!("{byte:02x}")).collect();
-            each(QuarantineEntry { id, quarantined: decode(value)? })
+            each(QuarantineEntry { id: id_of(place), quarantined: decode(value)? })
         })
     }
 
@@ -82,12 +86,12 @@ impl Store {
         let Some(place) = place_of(id) else { return Ok(Retried::Unknown) };
         self.commit(|commit| {
             let Some(value) = commit.get(Table::Quarantine, &place)? else { return Ok(Retried::Unknown) };
-            let bytes = decode(&value)?.bytes;
-            match consumer::read(&self.join, &bytes, now) {
+            let Quarantined { rejection, bytes, at } = decode(&value)?;
+            let position = match consumer::read(&self.join, &bytes, now) {
                 Err(rejection) => return Ok(Retried::Stays(Outcome::Quarantined(rejection.reason))),
                 Ok(Read::Ignored(_)) => return Ok(Retried::Stays(Outcome::Ignored)),
-                Ok(Read::Joins(..)) => {}
-            }
+                Ok(Read::Joins(event, ..)) => event.position().to_position(),
+            };
             let mut outcomes = Vec::new();
             let batch = Batch { events: &[&bytes], now, ..Batch::default() };
             ingest_event(commit, &batch, &bytes, |outcome| outcomes.push(outcome))?;
@@ -95,9 +99,11 @@ impl Store {
             let counters = &mut commit.memory.counters;
             counters.received = counters.received.saturating_sub(1);
             counters.quarantined = counters.quarantined.saturating_sub(1);
+            counters.conflicts = counters.conflicts.saturating_sub(u64::from(rejection.reason == Reason::Conflict));
             let conflict = outcomes.iter().find(|outcome| matches!(outcome, Outcome::Quarantined(_)));
             if let Some(stays) = conflict.filter(|_| place == xxh3_128(&bytes).to_be_bytes()) {
-                commit.keep_counts();
+                let rejection = consumer::conflict(position.at());
+                commit.put(Table::Quarantine, &place, Some(&encode(&Quarantined { rejection, at, bytes })));
                 return Ok(Retried::Stays(*stays));
             }
             commit.put(Table::Quarantine, &place, None);
@@ -120,34 +126,34 @@ impl Store {
         })
     }
 
-    /// The values of a small table, memory and tables as one, in order.
-    pub(super) fn each_side<E: From<Error>>(
-        &self,
-        table: Table,
-        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let memory = self.settled()?;
-        let mut recent: std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>> = std::collections::BTreeMap::new();
-        let frozen = memory.frozen.iter().flat_map(|frozen| frozen.memtable.side_of(table));
-        for (key, value) in frozen.chain(memory.active.side_of(table)) {
-            recent.insert(key.to_vec(), value.map(<[u8]>::to_vec));
-        }
-        let sight = self.lsm.sight();
-        drop(memory);
-        let mut recent = recent.into_iter().peekable();
-        for item in sight.scan(&self.lsm, self.lsm.side(table), Vec::new()) {
-            let (key, value) = item?;
-            while let Some((earlier, value)) = recent.next_if(|(recent, _)| *recent < key) {
-                value.map_or(Ok(()), |value| each(&earlier, &value))?;
+    /// Up to `limit` entries after an id, in the order of ids.
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub fn quarantine_page(&self, after: Option<&str>, limit: usize) -> Result<Vec<QuarantineEntry>, Error> {
+        let start = after.and_then(place_of).map_or_else(Vec::new, |place| [&place[..], &[0]].concat());
+        let mut page = Vec::new();
+        self.scan_side(Table::Quarantine, &start, |place, value| {
+            if page.len() == limit {
+                return Ok::<_, Error>(ControlFlow::Break(()));
             }
-            match recent.next_if(|(recent, _)| *recent == key) {
-                Some((_, newer)) => newer.map_or(Ok(()), |value| each(&key, &value))?,
-                None => each(&key, &value)?,
-            }
-        }
-        for (key, value) in recent {
-            value.map_or(Ok(()), |value| each(&key, &value))?;
-        }
-        Ok(())
+            page.push(QuarantineEntry { id: id_of(place), quarantined: decode(value)? });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(page)
     }
+
+    /// An entry.
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub fn quarantined(&self, id: &str) -> Result<Option<Quarantined>, Error> {
+        let Some(place) = place_of(id) else { return Ok(None) };
+        let value = self.settled()?.get(&self.lsm, Table::Quarantine, &place)?;
+        value.map(|value| decode(&value)).transpose()
+    }
+}
+
+pub(super) fn id_of(place: &[u8]) -> String {
+    place.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,13 +1,15 @@
 //! Reading: memory and tables as one, and never what is not durable yet.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Bound;
 use std::sync::MutexGuard;
 
 use millpond_core::store::Row;
+use millpond_core::view::Folded;
 use millpond_core::{Position, Snapshot, View};
 
 use super::Store;
-use crate::cache::Slot;
 use crate::error::Error;
 use crate::lsm::Sight;
 use crate::memory::Memory;
@@ -21,6 +23,33 @@ pub struct KeyView {
     pub view: View,
     /// All rows after the snapshot, in order.
     pub tail: Vec<Row>,
+}
+
+/// Some rows of a key.
+#[derive(Clone, Debug)]
+pub struct RowsPage {
+    /// The rows, in order.
+    pub rows: Vec<Row>,
+    /// The snapshot covers rows at or below.
+    pub through: Option<Position>,
+    /// Rows at or below are trimmed.
+    pub trimmed_to: Option<Position>,
+    /// How many rows are trimmed.
+    pub trimmed: u64,
+}
+
+/// A document as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// The document.
+    Document(String),
+    /// No event of the key is as old.
+    NoEvents,
+    /// The events of that time are trimmed: the snapshot has them only as a whole, through here.
+    BeforeSnapshot {
+        /// The snapshot's boundary.
+        through: Position,
+    },
 }
 
 impl Store {
@@ -59,7 +88,7 @@ impl Store {
         let recent = memory.rows_in_memory(slot)?;
         let sight = self.lsm.sight();
         drop(memory);
-        let tail = self.merged(&sight, key, view.through(), recent)?;
+        let tail = self.merged(&sight, key, view.through(), recent, usize::MAX)?;
         Ok(Some((view, tail)))
     }
 
@@ -68,13 +97,50 @@ impl Store {
     /// # Errors
     /// As [`Store::view`].
     pub fn rows(&self, key: &str) -> Result<Vec<Row>, Error> {
+        Ok(self.rows_page(key, None, usize::MAX)?.map_or_else(Vec::new, |page| page.rows))
+    }
+
+    /// The first rows of a key after a position, as [`Store::rows`].
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn rows_page(&self, key: &str, after: Option<&Position>, limit: usize) -> Result<Option<RowsPage>, Error> {
         let (memory, known) = self.durable_slot(key)?;
-        let Some(slot) = known else { return Ok(Vec::new()) };
-        let trimmed_to = memory.cache.slot(slot).record.trimmed_to.clone();
+        let Some(slot) = known else { return Ok(None) };
+        let record = &memory.cache.slot(slot).record;
+        let (through, trimmed_to) = (record.through().cloned(), record.trimmed_to.clone());
+        let trimmed = record.trimmed;
         let recent = memory.rows_in_memory(slot)?;
         let sight = self.lsm.sight();
         drop(memory);
-        self.merged(&sight, key, trimmed_to.as_ref(), recent)
+        let after = trimmed_to.as_ref().max(after);
+        let rows = self.merged(&sight, key, after, recent, limit)?;
+        Ok(Some(RowsPage { rows, through, trimmed_to, trimmed }))
+    }
+
+    /// The document of a key as it was at a time: the fold of its events at or before it.
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn document_at(&self, key: &str, at_ms: u64) -> Result<Option<AsOf>, Error> {
+        let Some((view, tail)) = self.whole(key)? else { return Ok(None) };
+        let from_snapshot = view.through().is_none_or(|through| through.timestamp <= at_ms);
+        let (snapshot, mut rows) = match (from_snapshot, &view.trimmed_to) {
+            (true, _) => (view.snapshot.as_ref(), tail),
+            (false, None) => (None, self.rows(key)?),
+            (false, Some(_)) => {
+                let through = view.through().cloned().unwrap_or_default();
+                return Ok(Some(AsOf::BeforeSnapshot { through }));
+            }
+        };
+        rows.retain(|row| row.position.timestamp <= at_ms);
+        let folded = Folded::from_snapshot(&self.join, snapshot).fold_all(&self.join, &rows);
+        let folded =
+            folded.map_err(|source| Error::Row { key: key.into(), position: view.folded_to.clone(), source })?;
+        Ok(Some(match folded.events {
+            0 => AsOf::NoEvents,
+            _ => AsOf::Document(folded.state.document(&self.join, key)),
+        }))
     }
 
     /// Up to `limit` keys after `after` with a given prefix, with their documents, in the order of
@@ -105,38 +171,38 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Record)>, Error> {
-        let memory = self.settled()?;
-        let wanted = |key: &str| key.starts_with(prefix) && after.is_none_or(|after| key > after);
-        // What is not flushed yet is in no order; only the part that can be on this page is copied.
-        let mut fresh: Vec<&Slot> = memory
-            .cache
-            .iter()
-            .filter(|slot| (slot.dirty || slot.frozen) && slot.record.events > 0 && wanted(&slot.key))
-            .collect();
-        if fresh.len() > limit {
-            fresh.select_nth_unstable_by(limit, |a, b| a.key.cmp(&b.key));
-            fresh.truncate(limit);
+        /// Keys put in order under one lock, so that nobody waits for a whole memtable of them.
+        const ORDERED_AT_ONCE: usize = 2_000;
+        let mut memory = self.settled()?;
+        while !memory.order_fresh(ORDERED_AT_ONCE) {
+            drop(memory);
+            memory = self.settled()?;
         }
-        let mut recent: BTreeMap<String, Record> =
-            fresh.into_iter().map(|slot| (slot.key.to_string(), slot.record.clone())).collect();
+        // What is not flushed yet comes from memory; no key of the page is beyond it and the tables.
+        let start = after.filter(|after| *after >= prefix).map_or(Bound::Included(prefix), Bound::Excluded);
+        let mut recent: BTreeMap<String, Option<Record>> = BTreeMap::new();
+        for key in memory.fresh_keys(start, prefix, limit) {
+            let record = memory.cache.find(&key).map(|slot| memory.cache.slot(slot).record.clone());
+            recent.insert(key.into(), record.filter(|record| record.events > 0));
+        }
         let sight = self.lsm.sight();
         drop(memory);
-        let start =
-            after.map_or_else(|| prefix.as_bytes().to_vec(), |after| after.as_bytes().max(prefix.as_bytes()).to_vec());
-        let mut stored = 0;
-        for item in sight.scan(&self.lsm, &self.lsm.views, start) {
+        let from = match start {
+            Bound::Excluded(after) => [after.as_bytes(), &[0]].concat(),
+            _ => prefix.as_bytes().to_vec(),
+        };
+        for item in sight.scan(&self.lsm, &self.lsm.views, from).take(limit) {
             let (key, value) = item?;
             let key = String::from_utf8(key).map_err(|_| Error::Unreadable { what: "a key of a view".into() })?;
-            if !key.starts_with(prefix) || stored == limit {
+            if !key.starts_with(prefix) {
                 break;
             }
-            if wanted(&key) {
-                stored += 1;
-                let record = self.lsm.decode_record(&key, &value)?;
-                recent.entry(key).or_insert(record);
+            if let Entry::Vacant(vacant) = recent.entry(key) {
+                let record = self.lsm.decode_record(vacant.key(), &value)?;
+                vacant.insert(Some(record));
             }
         }
-        Ok(recent.into_iter().take(limit).collect())
+        Ok(recent.into_iter().take(limit).filter_map(|(key, record)| Some((key, record?))).collect())
     }
 
     /// Every record, in the order of keys, page by page.
@@ -165,18 +231,20 @@ impl Store {
         }
     }
 
-    /// Rows of memory and tables after a position, as one.
+    /// The first rows of memory and tables after a position, as one.
     pub(super) fn merged(
         &self,
         sight: &Sight,
         key: &str,
         after: Option<&Position>,
         recent: Vec<Row>,
+        limit: usize,
     ) -> Result<Vec<Row>, Error> {
-        let mut rows = sight.rows(&self.lsm, key, after.map(Position::at), None)?;
+        let mut rows = sight.rows(&self.lsm, key, after.map(Position::at), limit)?;
         rows.extend(recent.into_iter().filter(|row| after.is_none_or(|after| row.position > *after)));
         rows.sort_by(|a, b| a.position.cmp(&b.position));
         rows.dedup_by(|a, b| a.position == b.position); // while it is flushed, a row is in both
+        rows.truncate(limit);
         Ok(rows)
     }
 }

@@ -1,20 +1,24 @@
 //! Rebuild: joins all stored events anew under a changed definition, beside the old store, and
 //! then takes its place.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 
 use millpond_core::store::Row;
 use millpond_core::{Event, Join};
 
+use super::erase::{CHANGES_FLOOR, ERASED};
 use super::ingest::{Batch, Outcome};
-use super::open::{open_dir, rebuild_dirs};
+use super::open::{open_after, open_dir, rebuild_dirs};
 use super::{Options, Store};
 use crate::error::Error;
 use crate::folder::{self, DataFolder};
 use crate::op::Table;
 
-/// Events of one commit while rebuilding.
+/// Events and bytes of one commit while rebuilding.
 const BATCH_ROWS: usize = 1_000;
+const BATCH_BYTES: usize = 16 << 20;
 
 /// What a rebuild did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,9 +82,11 @@ impl Store {
             fs::remove_dir_all(&new_dir).map_err(Error::io("remove", &new_dir))?;
         }
         folder::create(&new_dir, join.source_text())?;
-        let quick = Options { durable: false, ..options.clone() };
+        let quick = Options { durable: false, log_bytes_kept: 0, ..options.clone() };
         let definition = join.source_text().to_owned();
-        let (new, _) = open_dir(&new_dir, join, quick, true)?;
+        // Its commits are numbered on, so that a version never means two documents.
+        let (new, _) = open_after(&new_dir, join, quick, true, self.last_commit())?;
+        new.begin_anew(self.erased()?)?;
         let done = self.copy_into(&new, &mut progress)?;
         // The tables are synced by the flush, and the log holds nothing after it.
         new.close()?;
@@ -94,18 +100,51 @@ impl Store {
         Ok((open_dir(&dir, join, options, false)?.0, done))
     }
 
+    /// Hashes of erased keys, and when they were.
+    fn erased(&self) -> Result<BTreeMap<u128, u64>, Error> {
+        let unreadable = || Error::Unreadable { what: "the mark of an erasure".to_owned() };
+        let mut erased = BTreeMap::new();
+        self.scan_side(Table::Meta, ERASED, |key, value| {
+            let Some(hash) = key.strip_prefix(ERASED) else { return Ok(ControlFlow::Break(())) };
+            let hash = u128::from_be_bytes(hash.try_into().map_err(|_| unreadable())?);
+            erased.insert(hash, postcard::from_bytes(value).map_err(|_| unreadable())?);
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        Ok(erased)
+    }
+
+    /// The first commit of a rebuild: readers of changes must begin anew, and what was erased stays
+    /// so, though other keys still have its events.
+    fn begin_anew(&self, erased: BTreeMap<u128, u64>) -> Result<(), Error> {
+        let bytes = |number: u64| postcard::to_stdvec(&number).expect("a number always has bytes");
+        self.commit(|commit| {
+            commit.put(Table::Meta, CHANGES_FLOOR, Some(&bytes(commit.number)));
+            for (hash, at) in &erased {
+                commit.put(Table::Meta, &[ERASED, &hash.to_be_bytes()].concat(), Some(&bytes(*at)));
+            }
+            commit.memory.erased = erased;
+            Ok(())
+        })
+    }
+
     fn copy_into(&self, new: &Self, progress: &mut impl FnMut(&Rebuilt)) -> Result<Rebuilt, Error> {
         let sight = self.lsm.sight();
         let mut done = Rebuilt::default();
         let mut batch: Vec<Row> = Vec::with_capacity(BATCH_ROWS);
+        let mut bytes = 0;
         for item in sight.scan(&self.lsm, &self.lsm.events, Vec::new()) {
             let (key, value) = item?;
             let (_, row) = self.lsm.parse_row(&key, &value)?;
             // A commit has one clock: rows of another `put_at` start a new one.
-            if batch.len() == BATCH_ROWS || batch.first().is_some_and(|first| first.put_at != row.put_at) {
+            if batch.len() == BATCH_ROWS
+                || bytes > BATCH_BYTES
+                || batch.first().is_some_and(|first| first.put_at != row.put_at)
+            {
                 new.copy_batch(&mut batch, &mut done)?;
+                bytes = 0;
                 progress(&done);
             }
+            bytes += row.body.len();
             batch.push(row);
         }
         new.copy_batch(&mut batch, &mut done)?;

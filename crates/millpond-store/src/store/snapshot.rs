@@ -153,7 +153,7 @@ impl Store {
         let view = whole_view(self, commit.memory, slot)?;
         let recent = commit.memory.rows_in_memory(slot)?;
         let key = commit.memory.cache.slot(slot).key.clone();
-        let tail = self.merged(&self.lsm.sight(), &key, view.through(), recent)?;
+        let tail = self.merged(&self.lsm.sight(), &key, view.through(), recent, usize::MAX)?;
         self.decide(&key, &view, tail, now)
     }
 

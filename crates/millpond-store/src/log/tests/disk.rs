@@ -12,7 +12,7 @@ fn fail(written: &Written, fault: Fault) -> Log {
     assert!(matches!(error, Error::Io { .. }), "{error}");
     let bytes = written.bytes(4);
     let refused =
-        [append(&mut log, b"later").unwrap_err(), log.rotate().unwrap_err(), log.remove_through(3).unwrap_err()];
+        [append(&mut log, b"later").unwrap_err(), log.rotate().unwrap_err(), log.remove_through(3, 0).unwrap_err()];
     for later in refused {
         assert!(matches!(&later, Error::Stopped { reason } if *reason == error.to_string()), "{later}");
     }
@@ -88,7 +88,7 @@ fn a_removal_that_fails_leaves_a_log_without_gaps() {
     let written = Written::segments(&[&[b"1"], &[b"2"], &[b"3"]]);
     let (mut log, _) = open(written.dir(), 0).unwrap();
     fs::remove_file(written.file(2)).unwrap(); // so that it cannot be removed again
-    log.remove_through(2).unwrap_err();
+    log.remove_through(2, 0).unwrap_err();
     assert!(!written.file(1).exists());
     assert_eq!(reopen(written.dir(), 2).unwrap().0, written.commits[2..]);
 }

@@ -1,0 +1,159 @@
+//! Erasure removes a key from every place, down to the bytes on disk, and stays so.
+
+use std::fs;
+use std::path::Path;
+
+use memchr::memmem;
+use millpond_core::Join;
+use millpond_store::log::{Log, LogOptions, Sync};
+use millpond_store::{Batch, DataFolder, Options, Store};
+
+const START: u64 = 1_760_000_000_000;
+/// Names that occur nowhere else, and that no compression can take apart.
+const KEY: &str = "person-qZ7xW2vK9";
+const NAME: &str = "Xq3Vn8Rk5Tj1";
+const JOIN: &str = r#"
+name = "j"
+lateness = "1s"
+[key]
+e = ["k", "also"]
+[view]
+n = { count = "e" }
+name = { latest = "name", of = "e" }
+"#;
+
+fn join(extra: &str) -> Join {
+    Join::parse(&format!("{JOIN}{extra}")).unwrap()
+}
+
+fn event(id: &str, at: u64, key: &str, also: &str) -> String {
+    format!(r#"{{"id":"{id}","type":"e","timestamp":{at},"k":"{key}","also":"{also}","name":"{NAME}-{key}"}}"#)
+}
+
+fn ingest(store: &Store, now: u64, events: &[String]) {
+    let events: Vec<&[u8]> = events.iter().map(String::as_bytes).collect();
+    store.ingest(&Batch { events: &events, now, ..Batch::default() }).unwrap();
+}
+
+/// Files below a folder that have these bytes.
+fn files_with(dir: &Path, bytes: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, bytes));
+        } else if memmem::find(&fs::read(&path).unwrap(), bytes.as_bytes()).is_some() {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+/// A store with the key in every table, in the log and in the tables.
+fn filled(folder: &DataFolder) -> Store {
+    let (store, _) = Store::open_or_create(folder, join(""), Options::default()).unwrap();
+    let others: Vec<String> =
+        (0..200).map(|n| event(&format!("o{n}"), START + n, &format!("other-{}", n % 20), "x")).collect();
+    ingest(&store, START, &others);
+    ingest(&store, START, &[event("1", START, KEY, "friend"), event("2", START + 1, KEY, "x")]);
+    store.flush().unwrap();
+    store.snapshot(&[KEY], START + 9_000).unwrap();
+    store.trim(&[KEY]).unwrap();
+    ingest(&store, START + 9_000, &[event("0", START, KEY, "x"), event("3", START + 9_000, KEY, "x")]);
+    ingest(&store, START + 9_000, &[event("future", START + 9_000_000, KEY, "x"), format!("not json of {KEY}")]);
+    store
+}
+
+#[test]
+fn everything_of_the_key_goes_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    let store = filled(&folder);
+    assert!(!files_with(dir.path(), KEY).is_empty() && !files_with(dir.path(), &format!("{NAME}-{KEY}")).is_empty());
+    let before = store.documents("other", None, 100).unwrap();
+
+    let mentions = store.quarantine_page(None, 10).unwrap();
+    let unreadable = mentions.iter().find(|entry| entry.quarantined.bytes.starts_with(b"not json")).unwrap();
+    let erased = store.erase(KEY, START + 9_000).unwrap().unwrap();
+    assert!(erased.view && erased.snapshot && erased.compacted, "{erased:?}");
+    assert_eq!((erased.events, erased.late, erased.quarantined), (1, 1, 1), "two of three rows were trimmed");
+    assert_eq!(erased.quarantine_mentions, [unreadable.id.clone()]);
+    assert_eq!(erased.also_at, ["x"]);
+
+    assert_eq!(store.document(KEY).unwrap(), None);
+    assert!(store.rows(KEY).unwrap().is_empty() && store.late_page(Some(KEY), None, 9).unwrap().is_empty());
+    assert_eq!(store.documents("other", None, 100).unwrap(), before);
+    assert_eq!(store.erase(KEY, START).unwrap(), None, "there is nothing left");
+    // What other keys hold of the same events is theirs, and the unreadable entry is a person's to judge.
+    assert!(store.drop_quarantined(&unreadable.id).unwrap());
+    for other in ["friend", "x"] {
+        store.erase(other, START + 9_000).unwrap();
+    }
+    assert_eq!(files_with(dir.path(), KEY), Vec::<String>::new());
+    assert_eq!(store.verify(|found| panic!("{found:?}"), |_| {}).unwrap().keys, 20);
+}
+
+#[test]
+fn an_erased_key_can_begin_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    let store = filled(&folder);
+    store.erase(KEY, START + 9_000).unwrap().unwrap();
+    ingest(&store, START + 9_500, &[event("new", START + 9_500, KEY, "x")]);
+    let expected = format!(r#"{{"id":"{KEY}","n":1,"name":"{NAME}-{KEY}"}}"#);
+    assert_eq!(store.document(KEY).unwrap().unwrap(), expected);
+    drop(store);
+    let (store, _) = Store::open_or_create(&folder, join(""), Options::default()).unwrap();
+    assert_eq!(store.document(KEY).unwrap().unwrap(), expected);
+    assert_eq!(store.verify(|found| panic!("{found:?}"), |_| {}).unwrap().differences, 0);
+}
+
+/// The process was killed after the log said that the key goes, and before the tables did it.
+#[test]
+fn an_erasure_that_was_broken_off_is_ended_at_the_next_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    let store = filled(&folder);
+    store.close().unwrap();
+    let last = {
+        let (store, _) = Store::open(&folder, "j", Options::default()).unwrap();
+        store.last_commit()
+    };
+    let log_options = LogOptions { dir: dir.path().join("j/log"), sync: Sync::Every };
+    let (mut log, _) = Log::open(log_options, last, |_| Ok(())).unwrap();
+    let mut frame = Vec::new();
+    let start = Log::begin_frame(&mut frame);
+    frame.push(4);
+    frame.push(KEY.len() as u8);
+    frame.extend_from_slice(KEY.as_bytes());
+    frame.push(9);
+    Log::seal_frame(&mut frame, start, last + 1).unwrap();
+    log.append(&frame).unwrap();
+    drop(log);
+
+    let (store, _) = Store::open(&folder, "j", Options::default()).unwrap();
+    assert_eq!(store.document(KEY).unwrap(), None);
+    assert_eq!(store.last_commit(), last + 1);
+    store.erase("friend", START).unwrap();
+    store.erase("x", START).unwrap();
+    assert!(files_with(&dir.path().join("j/log"), KEY).is_empty());
+    assert_eq!(store.verify(|found| panic!("{found:?}"), |_| {}).unwrap().differences, 0);
+}
+
+/// A rebuild reads the rows of every key: those of a friend must not bring an erased person back.
+#[test]
+fn a_rebuild_does_not_bring_an_erased_key_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    let (store, _) = Store::open_or_create(&folder, join(""), Options::default()).unwrap();
+    ingest(&store, START, &[event("1", START, KEY, "friend")]);
+    store.erase(KEY, START).unwrap().unwrap();
+    ingest(&store, START + 1, &[event("2", START + 1, KEY, "friend")]);
+    let version = store.view(KEY).unwrap().unwrap().version;
+    let (store, _) = store.rebuild(&folder, join("m = { count = \"e\" }\n"), false, |_| {}).unwrap();
+    assert_eq!(store.document(KEY).unwrap().unwrap(), format!(r#"{{"id":"{KEY}","n":1,"name":"{NAME}-{KEY}","m":1}}"#));
+    assert!(store.document("friend").unwrap().unwrap().contains("\"n\":2"));
+    assert!(store.view(KEY).unwrap().unwrap().version > version, "a version never means two documents");
+    let (again, _) = store.rebuild(&folder, join("o = { count = \"e\" }\n"), false, |_| {}).unwrap();
+    assert!(again.document(KEY).unwrap().unwrap().contains("\"n\":1"));
+}
