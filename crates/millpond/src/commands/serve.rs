@@ -180,9 +180,25 @@ async fn stop(service: Arc<Service>) -> Result<ExitCode> {
 fn router(service: &Arc<Service>, access: &Arc<Access>, stopping: tokio::sync::watch::Receiver<bool>) -> axum::Router {
     use axum::routing::{get, post};
     let service = Arc::clone(service);
+    let ingesting = Arc::clone(&service);
     let guarded = |scope| axum::middleware::from_fn_with_state((Arc::clone(access), scope), crate::access::guard);
     axum::Router::new()
-        .route("/v1/events", post(async |body: axum::body::Bytes| body.len().to_string()))
+        .route(
+            "/v1/events",
+            post(async move |bytes: axum::body::Bytes| {
+                let mut start = 0;
+                let mut events = Vec::new();
+                for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    events.push(start..start + line.len());
+                    start += line.len();
+                }
+                let parcel = Arc::new(crate::service::Parcel { bytes, events, broken: Vec::new() });
+                for (_, hosted) in ingesting.joins() {
+                    hosted.expect("served").ingest(Arc::clone(&parcel)).await.expect("ingested");
+                }
+                format!("{{\"received\":{}}}", parcel.len())
+            }),
+        )
         .route_layer(guarded(crate::access::Scope::Ingest))
         .merge(
             axum::Router::new()
