@@ -49,10 +49,11 @@ pub(super) struct Shared {
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Arc<Place>) {
     let accepted = Instant::now();
     let mut stopping = shared.stopping.clone();
-    // Nothing is allocated for a peer that says nothing.
+    // No buffer is allocated for a peer that says nothing. (`readable` may be wrong, `peek` is not.)
+    let mut first = [0];
     tokio::select! {
-        readable = timeout_at(accepted + HEAD_WAIT, stream.readable()) => {
-            if !matches!(readable, Ok(Ok(()))) {
+        peeked = timeout_at(accepted + HEAD_WAIT, stream.peek(&mut first)) => {
+            if !matches!(peeked, Ok(Ok(1))) {
                 return;
             }
         }
