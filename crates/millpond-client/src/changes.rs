@@ -73,7 +73,7 @@ impl Client {
             open: None,
             ready: VecDeque::new(),
             asked_wait: None,
-            connected: None,
+            connected: false,
             failures: 0,
         };
         stream::try_unfold(following, |mut following| async move {
@@ -91,8 +91,8 @@ struct Following {
     open: Option<Open>,
     ready: VecDeque<Event>,
     asked_wait: Option<Duration>,
-    connected: Option<Instant>,
-    /// Connections in a row on which nothing came.
+    connected: bool,
+    /// Attempts in a row on which nothing came.
     failures: u32,
 }
 
@@ -105,7 +105,6 @@ impl Following {
     async fn next(&mut self) -> Result<ChangeEvent, Error> {
         loop {
             while let Some(event) = self.ready.pop_front() {
-                self.failures = 0;
                 self.last_id.clone_from(&event.id);
                 if let Some(told) = self.told(event)? {
                     return Ok(told);
@@ -123,6 +122,7 @@ impl Following {
         let Some(Open { body, parser }) = &mut self.open else { return Ok(()) };
         let received = timeout(SILENCE_MAX, body.next()).await;
         if let Ok(Some(Ok(bytes))) = received {
+            self.failures = 0;
             if let Err(TooLong) = parser.feed(&bytes, &mut self.ready) {
                 return Err(self.odd("with an endless event".into()));
             }
@@ -151,7 +151,7 @@ impl Following {
             let error = match self.request().await {
                 Ok(open) => {
                     self.open = Some(open);
-                    self.connected.get_or_insert_with(Instant::now);
+                    self.connected = true;
                     return Ok(());
                 }
                 Err(error) if !error.is_retryable() => return Err(error),
@@ -159,7 +159,7 @@ impl Following {
             };
             let shared = &self.client.shared;
             let allowed = shared.retry.wait(self.failures, started.elapsed(), 0.0, error.retry_after());
-            if self.connected.is_none() && allowed.is_none() {
+            if !self.connected && allowed.is_none() {
                 return Err(error);
             }
             sleep(error.retry_after().unwrap_or_default()).await;
