@@ -49,7 +49,7 @@ pub(crate) struct Cache {
 const STEPS_AN_INSERTION: usize = 16;
 
 /// What a slot takes beside its record and key.
-const SLOT_BYTES: usize = size_of::<Slot>() + 16;
+const SLOT_BYTES: usize = size_of::<Slot>() - size_of::<Record>() + 16;
 
 impl Cache {
     pub(crate) fn new(bytes_max: usize) -> Self {

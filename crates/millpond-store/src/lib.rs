@@ -32,6 +32,7 @@ pub use counters::Counters;
 pub use error::Error;
 pub use folder::DataFolder;
 pub use store::{
-    Accepted, AsOf, Batch, ChangePage, Changed, Cursor, Erasure, Filter, KeyDifference, KeyView, LateEntry, Maintained,
-    Mark, NotACursor, Opened, Options, Outcome, QuarantineEntry, Rebuilt, Retried, RowsPage, Step, Store, Verified,
+    Accepted, AsOf, BATCH_BYTES_MAX, Batch, ChangePage, Changed, Cursor, Erasure, Filter, KeyDifference, KeyView,
+    LateEntry, Maintained, Mark, NotACursor, Opened, Options, Outcome, QuarantineEntry, Rebuilt, Retried, RowsPage,
+    Step, Store, Verified,
 };

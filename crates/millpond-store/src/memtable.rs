@@ -81,8 +81,11 @@ impl Memtable {
     }
 
     pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) {
-        self.side_bytes += key.len() + value.map_or(0, <[u8]>::len) + size_of::<Vec<u8>>() * 2;
-        self.side.insert((table, key.to_vec()), value.map(<[u8]>::to_vec));
+        let bytes = |value: Option<&[u8]>| key.len() + value.map_or(0, <[u8]>::len) + size_of::<Vec<u8>>() * 2;
+        self.side_bytes += bytes(value);
+        if let Some(before) = self.side.insert((table, key.to_vec()), value.map(<[u8]>::to_vec)) {
+            self.side_bytes -= bytes(before.as_deref());
+        }
     }
 
     /// The value of a small table, if it was written since the last flush.

@@ -109,7 +109,7 @@ fn documents(store: &Store, prefix: &str) -> BTreeMap<String, String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn a_reader_ends_with_what_is_there(actions in proptest::collection::vec(action(), 1..60)) {

@@ -87,3 +87,37 @@ fn a_repeat_with_other_spaces_is_a_duplicate() {
     assert_eq!(put(&store, START, &event), [Outcome::Accepted]);
     assert_eq!(put(&store, START, &format!(" {event}\n")), [Outcome::Duplicate]);
 }
+
+/// Each retry of a conflict used to count it once more.
+#[test]
+fn a_conflict_that_stays_is_counted_once_however_often_it_is_retried() {
+    let (_dir, _folder, store) = open();
+    for body in ["1", "2"] {
+        put(&store, START, &format!(r#"{{"id":"x","type":"f","timestamp":{START},"a":"A","n":{body}}}"#));
+    }
+    let before = store.counters();
+    assert_eq!((before.conflicts, before.quarantined), (1, 1));
+    let id = ids(&store).pop().expect("one entry");
+    for _ in 0..3 {
+        store.retry_quarantined(&id, START).expect("a healthy disk");
+    }
+    assert_eq!(store.counters(), before);
+}
+
+/// It came from the future, and is a conflict by now: that is why it stays, and what is to be told.
+#[test]
+fn what_stays_says_why_it_stays_now() {
+    let (_dir, _folder, store) = open();
+    let far = START + 10_000_000;
+    let event = |n: u32| format!(r#"{{"id":"x","type":"f","timestamp":{far},"a":"A","n":{n}}}"#);
+    put(&store, START, &event(1));
+    put(&store, far, &event(2));
+    let id = ids(&store).pop().expect("one entry");
+    for _ in 0..2 {
+        let retried = store.retry_quarantined(&id, far).expect("a healthy disk");
+        assert_eq!(retried, Retried::Stays(Outcome::Quarantined(Reason::Conflict)));
+    }
+    let entry = store.quarantined(&id).expect("readable").expect("it is there");
+    assert_eq!((entry.rejection.reason, entry.at), (Reason::Conflict, START));
+    assert_eq!(store.counters().conflicts, 1);
+}

@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use millpond_core::Join;
 use millpond_core::verify::verify;
-use millpond_store::{Batch, DataFolder, Options, Store};
+use millpond_store::{Batch, Cursor, DataFolder, Filter, Options, Store};
 
 const KEYS: u64 = 20;
 const BATCHES: u64 = 150;
@@ -59,6 +60,27 @@ fn look(store: &Store, number: u64, acknowledged: &AtomicU64, seen: &mut u64) {
     *seen = found.view.events;
 }
 
+/// Follows all changes: versions of a key only grow, and at the end it knows what is there.
+fn follow(store: &Store, done: &AtomicBool) {
+    let mut cursor = Cursor::start();
+    let mut known = BTreeMap::new();
+    loop {
+        let ended = done.load(Ordering::SeqCst);
+        let page = store.changes(&cursor, &Filter::default(), 7).unwrap();
+        assert!(!page.reset);
+        for change in page.changes {
+            let before = known.insert(change.key, (change.version, change.document));
+            assert!(before.is_none_or(|(version, _)| version < change.version));
+        }
+        cursor = page.next;
+        if ended && !page.more {
+            let known: Vec<_> = known.into_iter().map(|(key, (_, document))| (key, document.unwrap())).collect();
+            assert_eq!(known, store.documents("", None, usize::MAX).unwrap());
+            return;
+        }
+    }
+}
+
 /// Ends the readers, also when the writer fails.
 struct Ends<'d>(&'d AtomicBool);
 
@@ -92,6 +114,9 @@ fn readers_see_whole_views_beside_a_writer() {
                     assert!(page.windows(2).all(|pair| pair[0].0 < pair[1].0));
                 }
             });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| follow(&store, &done));
         }
         let _ends = Ends(&done);
         write(&store, &acknowledged);

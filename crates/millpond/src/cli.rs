@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod serve;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -58,6 +60,14 @@ pub(crate) enum Command {
     /// Print what was counted since a join was made
     #[command(after_help = "Example:\n  millpond stats user-activity --data data --json")]
     Stats(Stats),
+    /// Serve joins over HTTP: take events, answer views, keep them cheap
+    #[command(
+        after_help = "Example:\n  millpond serve join.toml --data data\n  millpond serve --data data --listen 0.0.0.0:7717 --tls-cert cert.pem --tls-key key.pem"
+    )]
+    Serve(Box<serve::Serve>),
+    /// Who may use a server: tokens with scopes
+    #[command(subcommand)]
+    Token(serve::Token),
 }
 
 /// What every command on a data folder takes.

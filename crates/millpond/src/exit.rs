@@ -53,6 +53,30 @@ impl std::fmt::Display for NotFound {
 
 impl std::error::Error for NotFound {}
 
+/// The command line asks for what cannot or must not be done.
+#[derive(Debug)]
+pub(crate) struct Wrong(pub(crate) String);
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// A definition makes other views than the stored ones, and nobody said that they may be made anew.
+#[derive(Debug)]
+pub(crate) struct NeedsRebuild(pub(crate) String);
+
+impl std::fmt::Display for NeedsRebuild {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NeedsRebuild {}
+
 /// Says what went wrong on standard error, and with which code to end.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let broken_pipe = error
@@ -79,8 +103,11 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.downcast_ref::<NotFound>().is_some() {
         return NOT_FOUND;
     }
-    if error.downcast_ref::<BadDefinition>().is_some() {
+    if error.downcast_ref::<BadDefinition>().is_some() || error.downcast_ref::<Wrong>().is_some() {
         return WRONG;
+    }
+    if error.downcast_ref::<NeedsRebuild>().is_some() {
+        return INCOMPLETE;
     }
     match error.downcast_ref::<Error>() {
         Some(Error::NoJoin { .. } | Error::NoData { .. }) => NOT_FOUND,

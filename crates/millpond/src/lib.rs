@@ -5,6 +5,7 @@
 mod access;
 mod cli;
 mod commands;
+mod edge;
 mod exit;
 mod http;
 mod input;

@@ -174,12 +174,6 @@ impl Log {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// Bytes of the segment that is appended to.
-    #[must_use]
-    pub fn segment_bytes(&self) -> u64 {
-        self.current().bytes
-    }
-
     fn current(&self) -> &Segment {
         self.segments.last().expect("opening makes a segment, and the last is never removed")
     }

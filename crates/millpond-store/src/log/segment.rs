@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::Torn;
@@ -49,7 +49,11 @@ pub(super) fn list(dir: &Path) -> Result<Vec<Segment>, Error> {
             continue;
         }
         let Some(first) = first_commit(&path) else { return Err(Error::NotASegment { file: path }) };
-        let bytes = entry.metadata().map_err(Error::io("read", &path))?.len();
+        let bytes = match entry.metadata() {
+            // Removed just now, beside a reader: it is not among them any more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata.map_err(Error::io("read", &path))?.len(),
+        };
         segments.push(Segment { first, path, bytes });
     }
     segments.sort_unstable_by_key(|segment| segment.first);

@@ -104,8 +104,9 @@ impl Store {
                 return Err(error);
             }
             Err(error) => {
-                drop(memory);
-                self.shared.stop(format!("a commit broke off: {error}"));
+                // While the lock is held: nobody must see what is half done.
+                memory.stopped.get_or_insert_with(|| format!("a commit broke off: {error}"));
+                self.shared.changed.notify_all();
                 return Err(error);
             }
         };

@@ -13,6 +13,9 @@ use crate::cache::SlotIndex;
 use crate::error::Error;
 use crate::op::Table;
 
+/// The most bytes of a batch: stored at each of an event's up to 8 keys, they fit one frame of the log.
+pub const BATCH_BYTES_MAX: usize = 64 << 20;
+
 /// Events to be joined in one commit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Batch<'a> {
@@ -58,9 +61,14 @@ impl Store {
     /// place in the batch; broken pieces are counted on behind the events.
     ///
     /// # Errors
-    /// If the store failed: nothing was acknowledged, and after reopening the batch can be given
-    /// again.
+    /// [`Error::TooLarge`] above [`BATCH_BYTES_MAX`]. If the store failed, nothing was acknowledged,
+    /// and after reopening the batch can be given again.
     pub fn ingest(&self, batch: &Batch<'_>) -> Result<Vec<(u32, Outcome)>, Error> {
+        let bytes: usize =
+            batch.events.iter().chain(batch.broken.iter().map(|(bytes, _)| bytes)).map(|b| b.len()).sum();
+        if bytes > BATCH_BYTES_MAX {
+            return Err(Error::TooLarge { bytes, max: BATCH_BYTES_MAX });
+        }
         self.commit(|commit| {
             let mut outcomes = Vec::with_capacity(batch.events.len());
             for (index, bytes) in batch.events.iter().enumerate() {

@@ -29,7 +29,7 @@ pub(crate) use changes::Erasures;
 pub use changes::{ChangePage, Changed, Filter};
 pub use cursor::{Cursor, NotACursor};
 pub use erase::Erasure;
-pub use ingest::{Batch, Mark, Outcome};
+pub use ingest::{BATCH_BYTES_MAX, Batch, Mark, Outcome};
 pub use late::{Accepted, LateEntry};
 pub use open::Opened;
 pub use quarantine::{QuarantineEntry, Retried};
@@ -273,7 +273,11 @@ fn usable(memory: MutexGuard<'_, Memory>) -> Result<MutexGuard<'_, Memory>, Erro
 fn flush_all(frozen: &mpsc::Receiver<Arc<Frozen>>, lsm: &Lsm, shared: &Shared) {
     while let Ok(next) = frozen.recv() {
         // A panic must stop the store too, or whoever waits for this flush would wait for ever.
-        let flushed = panic::catch_unwind(AssertUnwindSafe(|| next.flush(lsm)));
+        let flushed = panic::catch_unwind(AssertUnwindSafe(|| {
+            next.flush(lsm)?;
+            shared.lock().thaw(&next);
+            Ok::<_, Error>(())
+        }));
         let failure = match flushed {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
@@ -283,7 +287,6 @@ fn flush_all(frozen: &mpsc::Receiver<Arc<Frozen>>, lsm: &Lsm, shared: &Shared) {
             shared.stop(format!("flushing to the tables failed: {failure}"));
             return;
         }
-        shared.lock().thaw(&next);
         shared.changed.notify_all();
     }
 }

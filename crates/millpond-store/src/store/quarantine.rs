@@ -37,8 +37,7 @@ pub enum Retried {
 pub(super) fn keep(commit: &mut Commit<'_>, quarantined: &Quarantined) -> Result<(), Error> {
     let place = identity(quarantined).to_be_bytes();
     if commit.get(Table::Quarantine, &place)?.is_none() {
-        let value = postcard::to_stdvec(quarantined).expect("an entry always has bytes: it is plain data");
-        commit.put(Table::Quarantine, &place, Some(&value));
+        commit.put(Table::Quarantine, &place, Some(&encode(quarantined)));
     }
     Ok(())
 }
@@ -54,6 +53,10 @@ fn identity(quarantined: &Quarantined) -> u128 {
 
 fn place_of(id: &str) -> Option<[u8; 16]> {
     (id.len() == 32).then(|| u128::from_str_radix(id, 16).ok()).flatten().map(u128::to_be_bytes)
+}
+
+fn encode(quarantined: &Quarantined) -> Vec<u8> {
+    postcard::to_stdvec(quarantined).expect("an entry always has bytes: it is plain data")
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Quarantined, Error> {
@@ -83,12 +86,12 @@ impl Store {
         let Some(place) = place_of(id) else { return Ok(Retried::Unknown) };
         self.commit(|commit| {
             let Some(value) = commit.get(Table::Quarantine, &place)? else { return Ok(Retried::Unknown) };
-            let bytes = decode(&value)?.bytes;
-            match consumer::read(&self.join, &bytes, now) {
+            let Quarantined { rejection, bytes, at } = decode(&value)?;
+            let position = match consumer::read(&self.join, &bytes, now) {
                 Err(rejection) => return Ok(Retried::Stays(Outcome::Quarantined(rejection.reason))),
                 Ok(Read::Ignored(_)) => return Ok(Retried::Stays(Outcome::Ignored)),
-                Ok(Read::Joins(..)) => {}
-            }
+                Ok(Read::Joins(event, ..)) => event.position().to_position(),
+            };
             let mut outcomes = Vec::new();
             let batch = Batch { events: &[&bytes], now, ..Batch::default() };
             ingest_event(commit, &batch, &bytes, |outcome| outcomes.push(outcome))?;
@@ -96,9 +99,11 @@ impl Store {
             let counters = &mut commit.memory.counters;
             counters.received = counters.received.saturating_sub(1);
             counters.quarantined = counters.quarantined.saturating_sub(1);
+            counters.conflicts = counters.conflicts.saturating_sub(u64::from(rejection.reason == Reason::Conflict));
             let conflict = outcomes.iter().find(|outcome| matches!(outcome, Outcome::Quarantined(_)));
             if let Some(stays) = conflict.filter(|_| place == xxh3_128(&bytes).to_be_bytes()) {
-                commit.keep_counts();
+                let rejection = consumer::conflict(position.at());
+                commit.put(Table::Quarantine, &place, Some(&encode(&Quarantined { rejection, at, bytes })));
                 return Ok(Retried::Stays(*stays));
             }
             commit.put(Table::Quarantine, &place, None);

@@ -16,8 +16,9 @@ use crate::error::Error;
 use crate::folder::{self, DataFolder};
 use crate::op::Table;
 
-/// Events of one commit while rebuilding.
+/// Events and bytes of one commit while rebuilding.
 const BATCH_ROWS: usize = 1_000;
+const BATCH_BYTES: usize = 16 << 20;
 
 /// What a rebuild did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,14 +131,20 @@ impl Store {
         let sight = self.lsm.sight();
         let mut done = Rebuilt::default();
         let mut batch: Vec<Row> = Vec::with_capacity(BATCH_ROWS);
+        let mut bytes = 0;
         for item in sight.scan(&self.lsm, &self.lsm.events, Vec::new()) {
             let (key, value) = item?;
             let (_, row) = self.lsm.parse_row(&key, &value)?;
             // A commit has one clock: rows of another `put_at` start a new one.
-            if batch.len() == BATCH_ROWS || batch.first().is_some_and(|first| first.put_at != row.put_at) {
+            if batch.len() == BATCH_ROWS
+                || bytes > BATCH_BYTES
+                || batch.first().is_some_and(|first| first.put_at != row.put_at)
+            {
                 new.copy_batch(&mut batch, &mut done)?;
+                bytes = 0;
                 progress(&done);
             }
+            bytes += row.body.len();
             batch.push(row);
         }
         new.copy_batch(&mut batch, &mut done)?;

@@ -6,8 +6,10 @@ mod late;
 mod quarantine;
 mod rebuild;
 mod run;
+mod serve;
 mod snapshot;
 mod stats;
+mod token;
 mod verify;
 mod view;
 
@@ -37,13 +39,18 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Check(args) => check::check(&args),
         Command::Rebuild(args) => rebuild::rebuild(&args),
         Command::Stats(args) => stats::stats(&args),
+        Command::Serve(args) => serve::serve(*args),
+        Command::Token(args) => token::token(&args),
     }
 }
 
 /// The clock: only here, and only where a command begins something.
 fn now(data: &Data) -> u64 {
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     data.now.unwrap_or_else(clock)
+}
+
+fn clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// A definition from a file, or every fault in it with the file's name.

@@ -70,7 +70,7 @@ fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting>
 }
 
 /// One commit for the whole group; an answer a request, with places of its own.
-fn commit(store: &Store, group: &[Waiting], now: u64) -> Result<Vec<Outcomes>, millpond_store::Error> {
+pub(super) fn commit(store: &Store, group: &[Waiting], now: u64) -> Result<Vec<Outcomes>, millpond_store::Error> {
     let mut events: Vec<&[u8]> = Vec::with_capacity(group.iter().map(|waiting| waiting.parcel.events.len()).sum());
     let mut broken: Vec<(&[u8], Rejection)> = Vec::new();
     for Waiting { parcel, .. } in group {
@@ -81,7 +81,8 @@ fn commit(store: &Store, group: &[Waiting], now: u64) -> Result<Vec<Outcomes>, m
     if let [_] = group {
         return Ok(vec![outcomes]);
     }
-    let (of_events, of_broken) = outcomes.split_at(outcomes.partition_point(|(place, _)| (*place as usize) < events.len()));
+    let (of_events, of_broken) =
+        outcomes.split_at(outcomes.partition_point(|(place, _)| (*place as usize) < events.len()));
     let (mut of_events, mut of_broken) = (of_events, of_broken);
     let (mut events_before, mut broken_before) = (0, events.len());
     let mut answers = Vec::with_capacity(group.len());

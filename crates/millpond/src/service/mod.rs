@@ -2,6 +2,8 @@
 
 mod committer;
 mod hosted;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use std::collections::BTreeMap;

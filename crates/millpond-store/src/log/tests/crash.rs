@@ -116,7 +116,7 @@ fn the_first_segment_of_all_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("00000000000000000001.log"), b"MILL").unwrap();
     let (mut log, recovery) = open(dir.path(), 0).unwrap();
-    assert_eq!((recovery.last_commit, log.segment_bytes()), (0, 32));
+    assert_eq!((recovery.last_commit, log.current().bytes), (0, 32));
     append(&mut log, b"one").unwrap();
     assert_eq!(reopen(dir.path(), 0).unwrap().0, [(1, b"one".to_vec())]);
 }

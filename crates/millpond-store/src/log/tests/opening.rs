@@ -130,7 +130,7 @@ fn bytes_are_those_of_the_files() {
     let written = Written::small();
     let (mut log, _) = open(written.dir(), 0).unwrap();
     append(&mut log, b"seven").unwrap();
-    assert_eq!(log.segment_bytes(), written.bytes(4).len() as u64);
+    assert_eq!(log.current().bytes, written.bytes(4).len() as u64);
     assert_eq!(log.bytes(), (written.bytes(1).len() + written.bytes(4).len()) as u64);
 }
 

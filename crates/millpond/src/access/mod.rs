@@ -1,0 +1,194 @@
+//! Access: who may do what. Tokens with scopes, stored hashed; without any, whoever reaches the
+//! server may do everything, which is why it then listens to this machine only.
+
+mod tokens;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use clap::ValueEnum;
+use millpond_client::wire::Problem;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::edge::{Peer, Sparse};
+pub(crate) use tokens::{Added, Stamp, Tokens};
+
+/// How often the tokens' file is looked at, when a request comes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a route asks for. None holds another: a token has those it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scope {
+    /// Give events
+    Ingest,
+    /// Read views, history, queues, counts
+    Read,
+    /// Snapshots, trims, decisions about late and quarantined events, erasure, joins
+    Admin,
+}
+
+impl Scope {
+    /// As it is written in files, commands and answers.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Read => "read",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// What a request is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Go on.
+    Allowed,
+    /// No token came, or none that is known.
+    Unknown,
+    /// The token is good, but not for this.
+    Lacks(Scope),
+}
+
+/// The live tokens, as a running server knows them.
+#[derive(Debug)]
+pub(crate) struct Access {
+    dir: PathBuf,
+    known: Mutex<Known>,
+    denied: Mutex<Sparse>,
+}
+
+#[derive(Debug)]
+struct Known {
+    tokens: Arc<Tokens>,
+    /// Once there was a token, having none lets nobody in: only a new start opens a server.
+    guarded: bool,
+    stamp: Option<Stamp>,
+    looked: Instant,
+}
+
+impl Access {
+    /// The tokens of a data folder.
+    ///
+    /// # Errors
+    /// If there is a file of tokens that cannot be read or understood.
+    pub(crate) fn open(dir: &Path) -> Result<Self> {
+        let (tokens, stamp) = Tokens::read(dir)?;
+        let guarded = !tokens.is_empty();
+        let known = Known { tokens: Arc::new(tokens), guarded, stamp, looked: Instant::now() };
+        Ok(Self { dir: dir.to_owned(), known: Mutex::new(known), denied: Mutex::default() })
+    }
+
+    /// Whether nobody is let in without a token.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).guarded
+    }
+
+    /// Whether a request with this `Authorization` may do what takes the scope.
+    pub(crate) fn decide(&self, authorization: Option<&HeaderValue>, asked: Scope) -> Decision {
+        let (tokens, guarded) = self.current();
+        if !guarded {
+            return Decision::Allowed;
+        }
+        match authorization.and_then(bearer).and_then(|token| tokens.scopes_of(token)) {
+            None => Decision::Unknown,
+            Some(scopes) if scopes.contains(&asked) => Decision::Allowed,
+            Some(_) => Decision::Lacks(asked),
+        }
+    }
+
+    /// The tokens as the file has them, or as it had them when it was right last.
+    fn current(&self) -> (Arc<Tokens>, bool) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.looked.elapsed() >= LOOK_EVERY {
+            known.looked = Instant::now();
+            known.look(&self.dir);
+        }
+        (Arc::clone(&known.tokens), known.guarded)
+    }
+}
+
+impl Known {
+    fn look(&mut self, dir: &Path) {
+        let stamp = Tokens::stamp(dir);
+        if self.stamp == stamp {
+            return;
+        }
+        self.stamp = stamp;
+        let read = Tokens::read(dir).and_then(|(tokens, stamp)| {
+            ensure!(stamp.is_some() || !self.guarded, "{} is gone", Tokens::path(dir).display());
+            Ok(tokens)
+        });
+        match read {
+            Ok(tokens) => {
+                self.guarded |= !tokens.is_empty();
+                tracing::info!(live = tokens.len(), "the tokens have changed");
+                self.tokens = Arc::new(tokens);
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the tokens cannot be read; those known before stay");
+            }
+        }
+    }
+}
+
+/// The token of `Authorization: Bearer TOKEN`.
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The middleware of every guarded route: `route_layer(from_fn_with_state((access, scope), guard))`.
+pub(crate) async fn guard(
+    State((access, scope)): State<(Arc<Access>, Scope)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let decision = access.decide(request.headers().get(header::AUTHORIZATION), scope);
+    if decision == Decision::Allowed {
+        return next.run(request).await;
+    }
+    if let Some(times) = access.denied.lock().unwrap_or_else(PoisonError::into_inner).tell() {
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string());
+        tracing::warn!(peer, path = request.uri().path(), scope = scope.name(), times, "denied");
+    }
+    refusal(decision, scope)
+}
+
+fn refusal(decision: Decision, scope: Scope) -> Response {
+    let scope = scope.name();
+    let (status, word, title, detail, challenge) = match decision {
+        Decision::Lacks(_) => (
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "The token does not allow this",
+            format!("this needs a token with the scope `{scope}`: `millpond token add NAME --scope {scope}` makes one"),
+            format!("Bearer realm=\"millpond\", error=\"insufficient_scope\", scope=\"{scope}\""),
+        ),
+        _ => (
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "A token is needed",
+            format!(
+                "send `Authorization: Bearer TOKEN` with a token of the scope `{scope}`; the one that came, if any, is not known"
+            ),
+            "Bearer realm=\"millpond\"".to_owned(),
+        ),
+    };
+    let kind = format!("urn:millpond:{word}");
+    let problem = Problem { kind, title: title.to_owned(), status: status.as_u16(), detail, faults: Vec::new() };
+    let body = serde_json::to_vec(&problem).expect("texts and numbers are JSON");
+    let headers =
+        [(header::CONTENT_TYPE, "application/problem+json".to_owned()), (header::WWW_AUTHENTICATE, challenge)];
+    (status, headers, body).into_response()
+}
+
+#[cfg(test)]
+mod tests;

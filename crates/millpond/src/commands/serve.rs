@@ -1,0 +1,203 @@
+//! `millpond serve`: checks what it is asked for, opens, serves, and stops with nothing lost.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use millpond_core::Join;
+use millpond_store::{DataFolder, Options};
+use tracing_subscriber::EnvFilter;
+
+use super::{clock, definition, rebuild};
+use crate::access::Access;
+use crate::cli::serve::{LogForm, Serve, UpkeepArgs};
+use crate::edge::{self, Edge, Tls};
+use crate::exit::{BadDefinition, NeedsRebuild, NotFound, WRONG, Wrong, report};
+use crate::service::{Refused, Service, Upkeep};
+
+pub(super) fn serve(args: Serve) -> Result<ExitCode> {
+    log(args.log)?;
+    let Some(joins) = definitions(&args)? else { return Ok(ExitCode::from(WRONG)) };
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(cert), Some(key)) => Some(Tls::load(cert, key)?),
+        _ => None,
+    };
+    let access = Arc::new(Access::open(&args.data)?);
+    check_exposure(&args, tls.is_some(), &access)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    runtime.block_on(run(args, joins, tls, access))
+}
+
+async fn run(args: Serve, joins: Vec<Join>, tls: Option<Tls>, access: Arc<Access>) -> Result<ExitCode> {
+    let listener = edge::listen(args.listen)?;
+    let address = listener.local_addr()?;
+    let connections_max = edge::connections_max(args.limits.connections_max as usize);
+    let service = open(&args, joins)?;
+    let stopping = edge::on_signal().context("cannot listen to signals")?;
+    let router = router(&service, &access, stopping.clone());
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tell_ready(&service, &format!("{scheme}://{address}"))?;
+    let stop_wait = Duration::from_secs(args.stop_seconds);
+    Edge { listener, router, tls, connections_max, stopping, stop_wait }.serve().await;
+    edge::notify("STOPPING=1");
+    stop(service).await
+}
+
+fn log(form: LogForm) -> Result<()> {
+    let filter = match std::env::var("MILLPOND_LOG") {
+        Ok(text) => text.parse::<EnvFilter>().map_err(|error| Wrong(format!("MILLPOND_LOG: {error}")))?,
+        Err(_) => EnvFilter::new("info"),
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second one in a process would be a bug; it says so itself.
+    match form {
+        LogForm::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
+        LogForm::Json => lines.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+/// All definitions, or nothing if some are wrong: their faults are told.
+fn definitions(args: &Serve) -> Result<Option<Vec<Join>>> {
+    let mut joins = Vec::new();
+    let mut bad = false;
+    for path in &args.definitions {
+        match definition(path) {
+            Ok(join) => joins.push((path, join)),
+            Err(error) if error.is::<BadDefinition>() => {
+                report(&error);
+                bad = true;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let mut named: BTreeMap<&str, &Path> = BTreeMap::new();
+    for (path, join) in &joins {
+        if let Some(other) = named.insert(join.name(), path) {
+            let (name, other, path) = (join.name(), other.display(), path.display());
+            bail!(Wrong(format!("{other} and {path} both define the join `{name}`: give one of them another name")));
+        }
+    }
+    Ok((!bad).then(|| joins.into_iter().map(|(_, join)| join).collect()))
+}
+
+/// Whoever can reach the address can do what access allows, and read what is not encrypted.
+fn check_exposure(args: &Serve, tls: bool, access: &Access) -> Result<()> {
+    let guarded = access.is_guarded();
+    if args.listen.ip().is_loopback() || args.insecure || (tls && guarded) {
+        return Ok(());
+    }
+    let mut missing = Vec::new();
+    if !tls {
+        missing.push("encryption: give --tls-cert and --tls-key".to_owned());
+    }
+    if !guarded {
+        let data = args.data.display();
+        missing.push(format!("access control: `millpond token add NAME --scope ingest --data {data}` makes a token"));
+    }
+    let (address, missing) = (args.listen, missing.join("\n  "));
+    bail!(Wrong(format!(
+        "{address} can be reached from other machines, without\n  {missing}\n--insecure serves all the same, where something in front protects it"
+    )))
+}
+
+/// Opens what is to be served; blocks for as long as it takes to read logs.
+fn open(args: &Serve, joins: Vec<Join>) -> Result<Arc<Service>> {
+    let data = args.data.display();
+    if joins.is_empty() && !args.data.is_dir() {
+        bail!(NotFound(format!(
+            "there is no data folder {data} and no definition: `millpond serve JOIN.toml --data {data}` begins"
+        )));
+    }
+    let folder = DataFolder::open_or_create(&args.data)?;
+    if args.rebuild {
+        for join in &joins {
+            let join = Join::parse(join.source_text())?;
+            rebuild::open_under(&folder, join, Options::default())?.close()?;
+        }
+    }
+    tell_not_served(&folder, &joins)?;
+    let service = Service::open(folder, joins, Options::default(), clock, upkeep(&args.upkeep));
+    service.map_err(|refused| refusal(refused, args))
+}
+
+/// Definitions on the command line say what is served: whoever gives some may have forgotten others.
+fn tell_not_served(folder: &DataFolder, joins: &[Join]) -> Result<()> {
+    if !joins.is_empty() {
+        for name in folder.joins()?.iter().filter(|name| !joins.iter().any(|join| join.name() == *name)) {
+            tracing::warn!(join = name, "is in the data folder, but not served: no definition given names it");
+        }
+    }
+    Ok(())
+}
+
+fn upkeep(args: &UpkeepArgs) -> Option<Upkeep> {
+    let UpkeepArgs { no_upkeep, upkeep_share: share_percent, snapshot_age } = *args;
+    (!no_upkeep).then(|| Upkeep { share_percent, snapshot_age, ..Upkeep::default() })
+}
+
+fn refusal(refused: Refused, args: &Serve) -> anyhow::Error {
+    match refused {
+        Refused::Store { error, .. } => error.into(),
+        Refused::Changed { name } => NeedsRebuild(format!(
+            "the definition of `{name}` makes other views than the stored one: `millpond rebuild JOIN.toml --data {}` makes them anew, or `millpond serve --rebuild` before it serves",
+            args.data.display()
+        ))
+        .into(),
+        refused => refused.into(),
+    }
+}
+
+/// The line that scripts wait for, on standard output.
+fn tell_ready(service: &Service, url: &str) -> Result<()> {
+    let names: Vec<String> = service.joins().into_iter().map(|(name, _)| name).collect();
+    let names = if names.is_empty() { "no joins yet".to_owned() } else { names.join(", ") };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "millpond: serving {names} on {url}")?;
+    out.flush()?;
+    edge::notify("READY=1");
+    if service.joins().is_empty() {
+        tracing::info!("there are no joins: `millpond join add JOIN.toml --server {url}` adds one");
+    }
+    Ok(())
+}
+
+/// Closes the joins, so that the next start has nothing to read again.
+async fn stop(service: Arc<Service>) -> Result<ExitCode> {
+    tracing::info!("closing the joins");
+    let stopped = tokio::task::spawn_blocking(move || service.stop()).await?;
+    if let Err(refused) = stopped {
+        bail!("stopped, but not all could be flushed; nothing acknowledged is lost: {refused}");
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn router(service: &Arc<Service>, access: &Arc<Access>, stopping: tokio::sync::watch::Receiver<bool>) -> axum::Router {
+    use axum::routing::{get, post};
+    let service = Arc::clone(service);
+    let guarded = |scope| axum::middleware::from_fn_with_state((Arc::clone(access), scope), crate::access::guard);
+    axum::Router::new()
+        .route("/v1/events", post(async |body: axum::body::Bytes| body.len().to_string()))
+        .route_layer(guarded(crate::access::Scope::Ingest))
+        .merge(
+            axum::Router::new()
+                .route("/v1/joins", get(async move || format!("{}", service.joins().len())))
+                .route_layer(guarded(crate::access::Scope::Read)),
+        )
+        .route("/healthz", get(async || "ok"))
+        .route(
+            "/readyz",
+            get(async move || {
+                if *stopping.borrow() {
+                    axum::http::StatusCode::SERVICE_UNAVAILABLE
+                } else {
+                    axum::http::StatusCode::OK
+                }
+            }),
+        )
+}
