@@ -25,12 +25,12 @@ pub struct Changes {
     /// Only of keys that begin with this.
     pub prefix: String,
     /// Where to begin.
-    pub from: From,
+    pub from: Since,
 }
 
 /// Where to begin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum From {
+pub enum Since {
     /// With what changes from now on.
     #[default]
     Now,
@@ -45,7 +45,7 @@ pub enum From {
 pub enum ChangeEvent {
     /// A view changed.
     Change {
-        /// To go on after it: [`From::After`].
+        /// To go on after it: [`Since::After`].
         cursor: String,
         /// The view as it is now.
         change: Change,
@@ -62,8 +62,8 @@ impl Client {
     /// It ends with an error that no repeating mends, such as a join that is not there.
     pub fn changes(&self, join: &str, which: Changes) -> impl Stream<Item = Result<ChangeEvent, Error>> + use<> {
         let last_id = match &which.from {
-            From::After(cursor) => cursor.clone(),
-            From::Now | From::Start => String::new(),
+            Since::After(cursor) => cursor.clone(),
+            Since::Now | Since::Start => String::new(),
         };
         let following = Following {
             client: self.clone(),
@@ -169,7 +169,7 @@ impl Following {
 
     async fn request(&self) -> Result<Open, Error> {
         let Changes { key, prefix, from } = &self.which;
-        let from = (self.last_id.is_empty() && *from == From::Start).then_some("start");
+        let from = (self.last_id.is_empty() && *from == Since::Start).then_some("start");
         let mut ask = Ask::get(&["v1", "changes", &self.join])
             .query("key", key.as_ref())
             .query("prefix", Some(prefix).filter(|prefix| !prefix.is_empty()))

@@ -56,7 +56,7 @@ pub mod wire;
 
 pub use admin::{Rebuild, Stored};
 pub use batch::{BATCH_BYTES, BATCH_EVENTS, Batch, Batcher};
-pub use changes::{ChangeEvent, Changes, From};
+pub use changes::{ChangeEvent, Changes, Since};
 pub use client::{Builder, Client};
 pub use error::Error;
 pub use events::{IN_FLIGHT, To};

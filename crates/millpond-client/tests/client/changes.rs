@@ -2,7 +2,7 @@
 use crate::fake::{Fake, Reply, refusal};
 use axum::body::{Body, Bytes};
 use futures_util::{StreamExt, stream};
-use millpond_client::{ChangeEvent, Changes, Error, From, Retry};
+use millpond_client::{ChangeEvent, Changes, Error, Retry, Since};
 
 /// A connection on which these pieces come before it ends.
 fn pieces(pieces: &[&str]) -> Reply {
@@ -43,7 +43,7 @@ async fn a_broken_connection_is_gone_on_with_after_the_last_whole_change() {
         pieces(&[&three[..7], &three[7..]]),
     ])
     .await;
-    let which = Changes { prefix: "k".into(), from: From::Start, ..Changes::default() };
+    let which = Changes { prefix: "k".into(), from: Since::Start, ..Changes::default() };
     assert_eq!(first(&fake, which, 3).await, ["1=1", "2=2", "3=3"]);
     let id = |id: &str| Some(id.to_owned());
     assert_eq!(last_ids(&fake), [None, id("1"), id("1"), id("2"), id("2")]);
@@ -63,7 +63,7 @@ async fn a_connection_that_went_silent_is_left() {
 async fn a_reset_is_told_and_what_is_unknown_is_not() {
     let text = ["event: later\ndata: x\n\nevent: reset\nid: 5\ndata: {\"reason\":\"erased\"}\n\n", &change(6)].concat();
     let fake = Fake::with([pieces(&[&text])]).await;
-    let which = Changes { from: From::After("4".into()), key: Some("k".into()), ..Changes::default() };
+    let which = Changes { from: Since::After("4".into()), key: Some("k".into()), ..Changes::default() };
     assert_eq!(first(&fake, which, 2).await, ["reset", "6=6"]);
     assert_eq!(fake.lines(), ["GET /v1/changes/orders?key=k"]);
     assert_eq!(last_ids(&fake), [Some("4".to_owned())]);
