@@ -98,7 +98,8 @@ impl AtJoin for Stored {
         let filter = Filter::parse(which.conditions.iter().map(String::as_str), &fields).map_err(Wrong)?;
         let page = self.store.documents(&which.prefix, after, VIEWS)?;
         let next = page.last().filter(|_| page.len() == VIEWS).map(|(key, _)| key.clone());
-        let texts = page.into_iter().map(|(_, document)| document).filter(|document| filter.matches(document)).collect();
+        let texts =
+            page.into_iter().map(|(_, document)| document).filter(|document| filter.matches(document)).collect();
         Ok(Page { texts, next })
     }
 
