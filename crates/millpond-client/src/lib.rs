@@ -37,7 +37,8 @@
 //! **Changes.** [`Client::changes`] goes on through restarts of the server without gap or repeat. Keep
 //! the cursor of the last change to go on after a restart of your own.
 //!
-//! The client needs a tokio runtime with time and IO. TLS is rustls with ring.
+//! The client needs a tokio runtime with time and IO; its connections belong to the runtime that it was
+//! first used in, so use one client in one runtime. TLS is rustls with ring.
 #![forbid(unsafe_code)]
 
 mod admin;

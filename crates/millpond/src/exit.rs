@@ -126,7 +126,7 @@ fn code_of_answer(error: &millpond_client::Error) -> u8 {
         millpond_client::Error::Invalid(_) => WRONG,
         error => match error.word() {
             Some("not-found") => NOT_FOUND,
-            Some("invalid-definition") => WRONG,
+            Some("invalid-definition" | "bad-request") => WRONG,
             Some("definition-changed" | "conflict") => INCOMPLETE,
             _ => FAILED,
         },

@@ -9,7 +9,7 @@ use millpond_client::To;
 use serde::Serialize;
 
 use super::files::Input;
-use super::place::client_at;
+use super::place::Server;
 use super::sending::{Sending, Sent};
 use crate::cli::remote::Put;
 use crate::output::{counted, counts, grouped, stdout};
@@ -31,8 +31,9 @@ struct Summary {
 pub(super) fn put(args: Put) -> Result<ExitCode> {
     let inputs = args.files.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>>>()?;
     let started = Instant::now();
+    let server = Server::patient(&args.server, args.retry_seconds)?;
     let sending = Sending {
-        client: client_at(&args.server, args.retry_seconds)?,
+        server: &server,
         to: args.join.clone().map_or(To::All, To::Join),
         batch: args.batch as usize,
         fill: args.fill,

@@ -86,7 +86,7 @@ fn at_server(args: &Run, server: &Server, join: &Join, inputs: Vec<Input>) -> Re
     put_definition(server, join, &args.definition.display().to_string())?;
     let before = server.wait(server.client.stats(join.name()))?;
     let to = To::Join(join.name().to_owned());
-    let sending = Sending { client: server.client.clone(), to, batch: args.batch as usize, fill: false };
+    let sending = Sending { server, to, batch: args.batch as usize, fill: false };
     let Sent { taken, broken } = sending.run(inputs)?;
     let after = server.wait(server.client.stats(join.name()))?;
     let summary = Summary {

@@ -8,17 +8,18 @@ use anyhow::{Context, Result};
 use futures_util::{TryStreamExt, stream};
 use indicatif::ProgressBar;
 use millpond_client::wire::Taken;
-use millpond_client::{BATCH_BYTES, Batch, Batcher, Client, IN_FLIGHT, To};
+use millpond_client::{BATCH_BYTES, Batch, Batcher, IN_FLIGHT, To};
 use tokio::sync::mpsc;
 
 use self::fill::fill;
 use super::files::{Input, progress};
+use super::place::Server;
 use crate::input::Reader;
 use crate::output::counted;
 
 /// What is sent, and to whom.
-pub(super) struct Sending {
-    pub(super) client: Client,
+pub(super) struct Sending<'s> {
+    pub(super) server: &'s Server,
     pub(super) to: To,
     pub(super) batch: usize,
     /// Whether events without id or timestamp get one.
@@ -32,10 +33,9 @@ pub(super) struct Sent {
     pub(super) broken: u64,
 }
 
-impl Sending {
+impl Sending<'_> {
     /// Sends everything; stops at the first batch that the server does not take.
     pub(super) fn run(self, inputs: Vec<Input>) -> Result<Sent> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let bar = progress(&inputs);
         let (batches, mut received) = mpsc::channel(IN_FLIGHT);
         let (batch, fill) = (self.batch, self.fill);
@@ -44,8 +44,8 @@ impl Sending {
         let reading = std::thread::Builder::new().name("reading".into()).spawn(move || reading.run(inputs))?;
         let batches = stream::poll_fn(move |context| received.poll_recv(context));
         let mut taken = Taken::default();
-        let sent = runtime.block_on(async {
-            let mut answers = std::pin::pin!(self.client.put_batches(&self.to, batches, IN_FLIGHT));
+        let sent = self.server.wait(async {
+            let mut answers = std::pin::pin!(self.server.client.put_batches(&self.to, batches, IN_FLIGHT));
             while let Some((_, answer)) = answers.try_next().await? {
                 taken += &answer;
             }
@@ -55,7 +55,7 @@ impl Sending {
         if let Err(error) = sent {
             // The reader may wait for more input, which nobody wants any more; it ends with the process.
             let taken = counted(taken.received, "event was", "events were");
-            return Err(anyhow::Error::from(error).context(format!(
+            return Err(error.context(format!(
                 "{taken} taken; then the server took no more. Put the same again later: what it has is a duplicate then"
             )));
         }

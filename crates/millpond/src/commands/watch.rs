@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use millpond_client::wire::Change;
 use millpond_client::{ChangeEvent, Changes, Since};
 
-use super::place::client_at;
+use super::place::Server;
 use crate::cli::remote::Watch;
 use crate::output::{one_line, stdout};
 
@@ -16,12 +16,11 @@ use crate::output::{one_line, stdout};
 const FIRST_SECONDS: u64 = 10;
 
 pub(super) fn watch(args: Watch) -> Result<ExitCode> {
-    let client = client_at(&args.server, FIRST_SECONDS)?;
+    let server = Server::patient(&args.server, FIRST_SECONDS)?;
     let from = if args.from_start { Since::Start } else { Since::Now };
     let which = Changes { key: args.key.clone(), prefix: args.prefix.clone(), from };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut changes = std::pin::pin!(client.changes(&args.join, which));
+    server.runtime.block_on(async {
+        let mut changes = std::pin::pin!(server.client.changes(&args.join, which));
         let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         loop {
             let event = tokio::select! {

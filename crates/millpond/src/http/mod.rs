@@ -39,6 +39,7 @@ use tokio::sync::watch;
 use crate::access::{Access, guard};
 use crate::service::{Clock, Service};
 use body::Budget;
+pub(crate) use filter::Filter;
 use metrics::Metrics;
 use problem::{Problem, Word};
 

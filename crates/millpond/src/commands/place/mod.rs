@@ -12,7 +12,7 @@ use millpond_client::wire::{
 };
 use millpond_store::DataFolder;
 
-pub(super) use self::served::{Server, client_at};
+pub(super) use self::served::Server;
 use self::stored::Stored;
 use super::now;
 use crate::cli::target::Target;

@@ -17,10 +17,10 @@ use crate::cli::target::{AtServer, Credentials};
 /// Requests that are under way at once, where each is about one key.
 const IN_FLIGHT: usize = 8;
 
-/// A server, and the threads to talk to it.
+/// A server, and the runtime that its client's connections belong to.
 pub(in crate::commands) struct Server {
     pub(in crate::commands) client: Client,
-    runtime: Runtime,
+    pub(in crate::commands) runtime: Runtime,
 }
 
 /// One of its joins.
@@ -32,6 +32,12 @@ struct Served<'s> {
 impl Server {
     pub(in crate::commands) fn at(url: &str, credentials: &Credentials) -> Result<Self> {
         Ok(Self { client: client(url, credentials, Retry::default())?, runtime: runtime()? })
+    }
+
+    /// One that may be away for some time.
+    pub(in crate::commands) fn patient(server: &AtServer, retry_seconds: u64) -> Result<Self> {
+        let retry = Retry::for_up_to(Duration::from_secs(retry_seconds));
+        Ok(Self { client: client(&server.server, &server.credentials, retry)?, runtime: runtime()? })
     }
 
     /// Waits for an answer.
@@ -66,10 +72,6 @@ fn client(url: &str, credentials: &Credentials, retry: Retry) -> Result<Client> 
         client = client.ca_certificate(read(path)?);
     }
     Ok(client.build()?)
-}
-
-pub(in crate::commands) fn client_at(server: &AtServer, retry_seconds: u64) -> Result<Client> {
-    client(&server.server, &server.credentials, Retry::for_up_to(Duration::from_secs(retry_seconds)))
 }
 
 /// A file that is named counts before the environment.

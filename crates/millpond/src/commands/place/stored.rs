@@ -15,7 +15,8 @@ use serde_json::value::RawValue;
 
 use super::{AtJoin, Compared, Found, History, KEYS, PAGE, Page, VIEWS, each_page};
 use crate::commands::tell_torn;
-use crate::exit::NotFound;
+use crate::exit::{NotFound, Wrong};
+use crate::http::Filter;
 use crate::output::utc;
 
 pub(super) struct Stored {
@@ -93,9 +94,12 @@ impl AtJoin for Stored {
     }
 
     fn documents(&self, which: &Views, after: Option<&str>) -> Result<Page> {
+        let fields: Vec<&str> = self.store.join().shown_fields().map(|(_, field)| field.name.as_str()).collect();
+        let filter = Filter::parse(which.conditions.iter().map(String::as_str), &fields).map_err(Wrong)?;
         let page = self.store.documents(&which.prefix, after, VIEWS)?;
         let next = page.last().filter(|_| page.len() == VIEWS).map(|(key, _)| key.clone());
-        let texts = page.into_iter().map(|(_, document)| document).collect();
+        let texts =
+            page.into_iter().map(|(_, document)| document).filter(|document| filter.matches(document)).collect();
         Ok(Page { texts, next })
     }
 
