@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use millpond_core::Join;
 use millpond_store::{DataFolder, Options};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::{clock, definition, rebuild};
@@ -17,6 +18,7 @@ use crate::access::Access;
 use crate::cli::serve::{LogForm, Serve, UpkeepArgs};
 use crate::edge::{self, Edge, Tls};
 use crate::exit::{BadDefinition, NeedsRebuild, NotFound, WRONG, Wrong, report};
+use crate::http::{self, Hosts, Limits, State};
 use crate::service::{Refused, Service, Upkeep};
 
 pub(super) fn serve(args: Serve) -> Result<ExitCode> {
@@ -38,7 +40,7 @@ async fn run(args: Serve, joins: Vec<Join>, tls: Option<Tls>, access: Arc<Access
     let connections_max = edge::connections_max(args.limits.connections_max as usize);
     let service = open(&args, joins)?;
     let stopping = edge::on_signal().context("cannot listen to signals")?;
-    let router = router(&service, &access, stopping.clone());
+    let router = http::router(state(&args, &service, access, stopping.clone()));
     let scheme = if tls.is_some() { "https" } else { "http" };
     tell_ready(&service, &format!("{scheme}://{address}"))?;
     let stop_wait = Duration::from_secs(args.stop_seconds);
@@ -178,43 +180,14 @@ async fn stop(service: Arc<Service>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn router(service: &Arc<Service>, access: &Arc<Access>, stopping: tokio::sync::watch::Receiver<bool>) -> axum::Router {
-    use axum::routing::{get, post};
-    let service = Arc::clone(service);
-    let ingesting = Arc::clone(&service);
-    let guarded = |scope| axum::middleware::from_fn_with_state((Arc::clone(access), scope), crate::access::guard);
-    axum::Router::new()
-        .route(
-            "/v1/events",
-            post(async move |bytes: axum::body::Bytes| {
-                let mut start = 0;
-                let mut events = Vec::new();
-                for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                    events.push(start..start + line.len());
-                    start += line.len();
-                }
-                let parcel = Arc::new(crate::service::Parcel { bytes, events, broken: Vec::new() });
-                for (_, hosted) in ingesting.joins() {
-                    hosted.expect("served").ingest(Arc::clone(&parcel)).await.expect("ingested");
-                }
-                format!("{{\"received\":{}}}", parcel.len())
-            }),
-        )
-        .route_layer(guarded(crate::access::Scope::Ingest))
-        .merge(
-            axum::Router::new()
-                .route("/v1/joins", get(async move || format!("{}", service.joins().len())))
-                .route_layer(guarded(crate::access::Scope::Read)),
-        )
-        .route("/healthz", get(async || "ok"))
-        .route(
-            "/readyz",
-            get(async move || {
-                if *stopping.borrow() {
-                    axum::http::StatusCode::SERVICE_UNAVAILABLE
-                } else {
-                    axum::http::StatusCode::OK
-                }
-            }),
-        )
+/// What the server is to those who ask it.
+fn state(args: &Serve, service: &Arc<Service>, access: Arc<Access>, stopping: watch::Receiver<bool>) -> Arc<State> {
+    let limits = Limits {
+        body_bytes_max: args.limits.body_bytes_max as usize,
+        events_max: args.limits.events_max as usize,
+        inflight_bytes_max: args.limits.inflight_bytes_max as usize,
+    };
+    // Whoever listens further, without tokens, knows best by which names the server is called.
+    let hosts = if args.listen.ip().is_loopback() { Hosts::loopback(args.listen) } else { Hosts::Any };
+    State::new(Arc::clone(service), access, limits, hosts, clock, stopping)
 }

@@ -1,0 +1,99 @@
+//! What every request goes through: counting, a net for panics, and a look at whom it was meant for.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::problem::{Problem, Word};
+use super::{App, Hosts};
+
+/// The outermost: counts requests by the route's template.
+pub(super) async fn count(State(app): App, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let open = app.metrics.request(request.method(), request.extensions().get::<MatchedPath>());
+    let mut response = next.run(request).await;
+    // Answers carry what others sent: a browser is to take them for what they are said to be.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    open.answered(response.status(), began.elapsed());
+    response
+}
+
+/// A panic ends its request, and no other.
+pub(super) async fn catch_panic(request: Request, next: Next) -> Response {
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            Problem::internal("a panic ended the request: a bug in millpond, please report it; the log says where")
+                .into_response()
+        }
+    }
+}
+
+/// Without tokens, a page of the web whose name leads to this machine must not get in through a
+/// visitor's browser.
+pub(super) async fn check_host(State(app): App, request: Request, next: Next) -> Response {
+    if let Hosts::Only(allowed) = &app.hosts
+        && !app.access.is_guarded()
+    {
+        let header = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
+        let host = request.uri().host().or(header.map(without_port));
+        let known = |host: &str| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
+        if let Some(host) = host.filter(|host| !known(host)) {
+            let host: String = host.chars().take(100).collect();
+            let detail = format!(
+                "the request is for the host `{host}`, and this server is {}; use one of these, or make tokens: then any name will do",
+                allowed.join(", ")
+            );
+            return Problem::new(Word::Misdirected, detail).into_response();
+        }
+    }
+    next.run(request).await
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+pub(super) async fn no_route(request: Request) -> Problem {
+    let path: String = request.uri().path().chars().take(200).collect();
+    Problem::not_found(format!("there is no route `{path}`; `GET /openapi.json` describes those there are"))
+}
+
+/// `Allow` is added by the router.
+pub(super) async fn no_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let method: String = method.as_str().chars().take(20).collect();
+    let detail = format!("`{method}` cannot be done on this route; the header `Allow` names what can");
+    Problem::new(Word::MethodNotAllowed, detail).into_response()
+}
+
+/// `GET /healthz`.
+pub(super) async fn alive() -> &'static str {
+    "ok"
+}
+
+/// `GET /readyz`.
+pub(super) async fn ready(State(app): App) -> Result<&'static str, Problem> {
+    if *app.stopping.borrow() {
+        return Err(Problem::new(Word::Unavailable, "the server is stopping; go to another one, or come back later"));
+    }
+    let joins = app.service.joins();
+    let silent: Vec<String> = joins.into_iter().filter(|(_, join)| join.is_err()).map(|(name, _)| name).collect();
+    match silent.as_slice() {
+        [] => Ok("ok"),
+        silent => {
+            let detail = format!("not served now: {}; `GET /v1/joins` says why", silent.join(", "));
+            Err(Problem::new(Word::Unavailable, detail))
+        }
+    }
+}
