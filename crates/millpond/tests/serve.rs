@@ -3,6 +3,7 @@
 //! `MILLPOND_CONNECTIONS=10000` makes the crowds as large as the server allows by default.
 #![expect(clippy::unwrap_used, reason = "all of this is test code, its helpers too")]
 
+#[expect(dead_code, reason = "the tests of files use more of it")]
 mod common;
 #[path = "common/server.rs"]
 mod server;
@@ -85,8 +86,8 @@ fn it_says_where_it_serves_and_tells_the_service_manager() {
     };
     let mut command = home.command("serve join.toml --listen 127.0.0.1:0 --log json");
     let errors = std::fs::File::create(home.path("serve.err")).unwrap();
-    let mut child = command.env("NOTIFY_SOCKET", &socket).stderr(errors).stdout(std::process::Stdio::piped());
-    let mut child = child.spawn().unwrap();
+    let command = command.env("NOTIFY_SOCKET", &socket).stderr(errors).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
     assert_eq!(told(), "READY=1");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(told(), "STOPPING=1");
