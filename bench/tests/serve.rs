@@ -28,7 +28,8 @@ fn the_workload_over_http_gives_the_views_that_run_gives() -> anyhow::Result<()>
 #[test]
 fn a_steady_load_fails_nowhere_and_all_that_was_acknowledged_is_there() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let steady = Steady { lasts: Duration::from_secs(8), share_percent: 30, keys: 500, connections: 4, batch_events: 20 };
+    let steady =
+        Steady { lasts: Duration::from_secs(8), share_percent: 30, keys: 500, connections: 4, batch_events: 20 };
     let measured = bench(dir.path(), 1.0)?.serve_steady(&steady)?;
     assert_eq!((value(&measured, "requests that failed"), &measured.failures), (0.0, &Vec::new()));
     let positive = ["events acknowledged", "acknowledged to read", "told to a reader", "snapshots made", "trimmed"];

@@ -1,6 +1,7 @@
 //! A reader of all changes, as long as the load lasts: versions of a key only grow, and probes are timed.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::time::Duration;
 
@@ -25,9 +26,28 @@ pub(super) struct Seen {
     pub(super) resets: u64,
     /// From the time an event was due until its change was told.
     pub(super) told: Times,
-    /// The last version told of each key, and of the probes' keys the events in their views.
-    pub(super) versions: BTreeMap<String, u64>,
+    /// What was told last of each key.
+    pub(super) last: BTreeMap<String, Told>,
+    /// Events in the views of the probes' keys.
     pub(super) probes: [usize; PROBE_KEYS],
+}
+
+/// A view as it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) version: u64,
+    /// Of the document.
+    hash: u64,
+}
+
+impl Told {
+    pub(super) fn new(version: u64, document: &str) -> Self {
+        Self { version, hash: BuildHasherDefault::<DefaultHasher>::default().hash_one(document) }
+    }
+
+    pub(super) fn is_document(self, document: &str) -> bool {
+        self == Self::new(self.version, document)
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -90,13 +110,14 @@ impl Seen {
         let text = std::str::from_utf8(&line[b"data: ".len()..]).context("a change is text")?;
         let Change { key, version, document } = serde_json::from_str(text).context("a change is JSON")?;
         self.changes += 1;
-        match self.versions.get_mut(key) {
+        let told = Told::new(version, document.get());
+        match self.last.get_mut(key) {
             Some(known) => {
-                ensure!(*known < version, "{key}: version {version} was told after version {known}");
-                *known = version;
+                ensure!(known.version < version, "{key}: version {version} was told after version {}", known.version);
+                *known = told;
             }
             None => {
-                self.versions.insert(key.to_owned(), version);
+                self.last.insert(key.to_owned(), told);
             }
         }
         if let Some(probe) = key.strip_prefix(PREFIX) {
