@@ -1,10 +1,14 @@
 //! The command line.
 
+pub(crate) mod remote;
 pub(crate) mod serve;
+pub(crate) mod target;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use self::target::Target;
 
 /// Joins the events of several sources by a key into materialized views, and keeps every view
 /// right and cheap with snapshots.
@@ -60,6 +64,23 @@ pub(crate) enum Command {
     /// Print what was counted since a join was made
     #[command(after_help = "Example:\n  millpond stats user-activity --data data --json")]
     Stats(Stats),
+    /// Remove everything that is stored of a key, for good
+    #[command(after_help = "Example:\n  millpond erase user-activity user-1 --data data --yes")]
+    Erase(Erase),
+    /// Give files of events to a server
+    #[command(
+        after_help = "Example:\n  millpond put events.ndjson --join user-activity --server http://127.0.0.1:7717\n  tail -f log | millpond put - --fill --server http://127.0.0.1:7717"
+    )]
+    Put(remote::Put),
+    /// Print the views of a server as they change, until it is stopped
+    #[command(after_help = "Example:\n  millpond watch user-activity user-1 --server http://127.0.0.1:7717")]
+    Watch(remote::Watch),
+    /// The joins of a server
+    #[command(subcommand)]
+    Join(remote::Join),
+    /// Serve an example with made-up events, to look at
+    #[command(after_help = "Example:\n  millpond demo")]
+    Demo(remote::Demo),
     /// Serve joins over HTTP: take events, answer views, keep them cheap
     #[command(
         after_help = "Example:\n  millpond serve join.toml --data data\n  millpond serve --data data --listen 0.0.0.0:7717 --tls-cert cert.pem --tls-key key.pem"
@@ -68,20 +89,6 @@ pub(crate) enum Command {
     /// Who may use a server: tokens with scopes
     #[command(subcommand)]
     Token(serve::Token),
-}
-
-/// What every command on a data folder takes.
-#[derive(Debug, Args)]
-pub(crate) struct Data {
-    /// The data folder
-    #[arg(long, value_name = "DIR", env = "MILLPOND_DATA")]
-    pub(crate) data: PathBuf,
-    /// Print JSON (what is JSON anyway stays as it is)
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The clock, in milliseconds since 1970 UTC, to reproduce a run
-    #[arg(long, value_name = "MS", hide = true)]
-    pub(crate) now: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -99,7 +106,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) memtable_kib: Option<u32>,
     #[command(flatten)]
-    pub(crate) data: Data,
+    pub(crate) target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -111,8 +118,22 @@ pub(crate) struct View {
     /// Only keys that begin with this
     #[arg(long, default_value = "", conflicts_with = "key", hide_default_value = true)]
     pub(crate) prefix: String,
+    /// The view as it was at this time of events: milliseconds since 1970 UTC, or as 2025-10-09T08:53:20Z
+    #[arg(long, value_name = "TIME", requires = "key", value_parser = time)]
+    pub(crate) at: Option<u64>,
+    /// Only views of which this holds: `FIELD OP VALUE` with = != < <= > >=; repeated, all must hold
+    #[arg(long = "where", value_name = "CONDITION", conflicts_with = "key")]
+    pub(crate) conditions: Vec<String>,
     #[command(flatten)]
-    pub(crate) data: Data,
+    pub(crate) target: Target,
+}
+
+fn time(text: &str) -> Result<u64, String> {
+    let instant = text.parse::<u64>().ok().or_else(|| {
+        let instant: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(instant.as_millisecond()).ok()
+    });
+    instant.ok_or_else(|| "expected milliseconds since 1970 UTC, or a time such as 2025-10-09T08:53:20Z".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -122,7 +143,7 @@ pub(crate) struct OfKey {
     /// The key
     pub(crate) key: String,
     #[command(flatten)]
-    pub(crate) data: Data,
+    pub(crate) target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -132,7 +153,7 @@ pub(crate) struct OfKeys {
     /// The key; all if absent
     pub(crate) key: Option<String>,
     #[command(flatten)]
-    pub(crate) data: Data,
+    pub(crate) target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -140,7 +161,7 @@ pub(crate) struct Verify {
     /// The join; all if absent
     pub(crate) join: Option<String>,
     #[command(flatten)]
-    pub(crate) data: Data,
+    pub(crate) target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -148,6 +169,11 @@ pub(crate) struct Check {
     /// The definition
     #[arg(value_name = "JOIN.toml")]
     pub(crate) definition: PathBuf,
+    /// Ask this server, whose millpond may be another version, as well
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    #[command(flatten)]
+    pub(crate) credentials: target::Credentials,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -162,7 +188,7 @@ pub(crate) struct Rebuild {
     #[arg(long)]
     pub(crate) drop_unnamed: bool,
     #[command(flatten)]
-    pub(crate) data: Data,
+    pub(crate) target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -170,7 +196,20 @@ pub(crate) struct Stats {
     /// The join
     pub(crate) join: String,
     #[command(flatten)]
-    pub(crate) data: Data,
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Erase {
+    /// The join
+    pub(crate) join: String,
+    /// The key
+    pub(crate) key: String,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
 }
 
 #[derive(Debug, Subcommand)]
@@ -200,7 +239,7 @@ pub(crate) struct LateChoice {
     #[arg(long, conflicts_with = "key")]
     pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) data: Data,
+    pub(crate) target: Target,
 }
 
 #[derive(Debug, Subcommand)]
@@ -226,7 +265,7 @@ pub(crate) struct QuarantineOne {
     /// The entry, as `quarantine list` prints it
     pub(crate) id: String,
     #[command(flatten)]
-    pub(crate) data: Data,
+    pub(crate) target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -240,5 +279,5 @@ pub(crate) struct QuarantineChoice {
     #[arg(long, conflicts_with = "id")]
     pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) data: Data,
+    pub(crate) target: Target,
 }

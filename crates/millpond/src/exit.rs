@@ -109,10 +109,26 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.downcast_ref::<NeedsRebuild>().is_some() {
         return INCOMPLETE;
     }
+    if let Some(error) = error.downcast_ref::<millpond_client::Error>() {
+        return code_of_answer(error);
+    }
     match error.downcast_ref::<Error>() {
         Some(Error::NoJoin { .. } | Error::NoData { .. }) => NOT_FOUND,
         Some(Error::InUse { .. }) => IN_USE,
         Some(Error::Incomplete { .. } | Error::WouldDrop { .. }) => INCOMPLETE,
         _ => FAILED,
+    }
+}
+
+/// What a server refuses ends as it does on a data folder.
+fn code_of_answer(error: &millpond_client::Error) -> u8 {
+    match error {
+        millpond_client::Error::Invalid(_) => WRONG,
+        error => match error.word() {
+            Some("not-found") => NOT_FOUND,
+            Some("invalid-definition" | "bad-request") => WRONG,
+            Some("definition-changed" | "conflict") => INCOMPLETE,
+            _ => FAILED,
+        },
     }
 }

@@ -15,7 +15,7 @@ mod service;
 use std::process::ExitCode;
 
 use clap::Parser;
-pub use millpond_client::wire;
+pub use millpond_client::*;
 
 /// The command line's `main`.
 #[doc(hidden)]

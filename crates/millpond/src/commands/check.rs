@@ -8,6 +8,7 @@ use millpond_core::{Fault, Field, Fold, Join, TypeIndex};
 use serde_json::{Value, json};
 
 use super::definition;
+use super::place::Server;
 use crate::cli::Check;
 use crate::exit::{BadDefinition, WRONG};
 use crate::output::{counted, span, stdout};
@@ -21,6 +22,10 @@ pub(super) fn check(args: &Check) -> Result<ExitCode> {
         },
         read => read?,
     };
+    if let Some(url) = &args.server {
+        let server = Server::at(url, &args.credentials)?;
+        server.wait(server.client.check(join.source_text()))?;
+    }
     if args.json {
         writeln!(out, "{}", plan(&join))?;
     } else {

@@ -4,11 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use millpond_core::explain::{Explanation, explain as explain_view};
-use millpond_store::KeyView;
+use millpond_client::wire::{FieldExplanation, SnapshotInfo};
 
-use super::open;
-use super::view::no_view;
+use super::place::Place;
 use crate::cli::OfKey;
 use crate::output::{counted, grouped, stdout, utc};
 
@@ -16,39 +14,39 @@ use crate::output::{counted, grouped, stdout, utc};
 const EVENTS_SHOWN: usize = 10;
 
 pub(super) fn explain(args: &OfKey) -> Result<ExitCode> {
-    let (_folder, store) = open(&args.data, &args.join)?;
-    let KeyView { view, tail } = store.key_view(&args.key)?.ok_or_else(|| no_view(&args.join, &args.key))?;
-    let explanations = explain_view(store.join(), &view, &tail)?;
+    let place = Place::open(&args.target)?;
+    let explained = place.join(&args.target, &args.join)?.explained(&args.key)?;
     let mut out = stdout();
-    if args.data.json {
-        for explanation in &explanations {
+    if args.target.json {
+        for explanation in &explained.fields {
             serde_json::to_writer(&mut out, explanation)?;
             writeln!(out)?;
         }
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let in_snapshot = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
+    let in_snapshot = explained.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
     writeln!(
         out,
         "{} {}: {}, {} in the snapshot and {} after it",
         args.join,
         args.key,
-        counted(view.events, "event", "events"),
+        counted(explained.events, "event", "events"),
         grouped(in_snapshot),
-        grouped(tail.len() as u64)
+        grouped(explained.tail)
     )?;
-    if let Some(snapshot) = &view.snapshot {
-        writeln!(out, "snapshot through {} ({})", snapshot.through, utc(snapshot.through.timestamp))?;
+    if let Some(SnapshotInfo { through, .. }) = &explained.snapshot {
+        let timestamp = through.split('/').next().and_then(|digits| digits.parse().ok()).unwrap_or_default();
+        writeln!(out, "snapshot through {through} ({})", utc(timestamp))?;
     }
-    for explanation in &explanations {
+    for explanation in &explained.fields {
         print(&mut out, explanation)?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(out: &mut impl Write, explanation: &Explanation) -> Result<()> {
+fn print(out: &mut impl Write, explanation: &FieldExplanation) -> Result<()> {
     writeln!(out, "\n{} = {}  ({})", explanation.field, explanation.value, explanation.fold)?;
     match &explanation.snapshot {
         Some(part) => writeln!(out, "  snapshot: {}", part.value)?,

@@ -4,13 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use millpond_core::Position;
-use millpond_core::json::quoted;
-use millpond_store::{Accepted, Store};
+use millpond_client::wire;
 
-use super::{now, open};
+use super::place::{AtJoin, Place};
 use crate::cli::{Late, LateChoice, OfKeys};
-use crate::exit::NotFound;
 use crate::output::{counted, head, one_line, stdout, utc};
 
 /// Characters of an event's text in a list; `--json` has all of them.
@@ -19,71 +16,55 @@ const SHOWN: usize = 160;
 pub(super) fn late(command: &Late) -> Result<ExitCode> {
     match command {
         Late::List(args) => list(args),
-        Late::Accept(args) => {
-            let now = now(&args.data);
-            decide(args, "accepted", |store, key, at| Ok(store.accept_late(key, at, now)? == Accepted::Folded))
-        }
-        Late::Drop(args) => decide(args, "dropped", |store, key, at| Ok(store.drop_late(key, at)?)),
+        Late::Accept(args) => decide(args, "accepted", |join, choice| join.late_accept(choice)),
+        Late::Drop(args) => decide(args, "dropped", |join, choice| join.late_drop(choice)),
     }
 }
 
 fn list(args: &OfKeys) -> Result<ExitCode> {
-    let (_folder, store) = open(&args.data, &args.join)?;
+    let place = Place::open(&args.target)?;
+    let join = place.join(&args.target, &args.join)?;
     let mut out = stdout();
     let mut count = 0u64;
-    store.each_late(args.key.as_deref(), |entry| {
-        count += 1;
-        let (row, closed) = (&entry.event.row, &entry.event.closed);
-        if args.data.json {
-            writeln!(
-                out,
-                "{{\"key\":{},\"position\":{},\"received_at\":{},\"closed_through\":{},\"event\":{}}}",
-                quoted(&entry.key),
-                quoted(&row.position.to_string()),
-                row.put_at,
-                quoted(&closed.to_string()),
-                one_line(&row.body)
-            )?;
-        } else {
-            writeln!(out, "{} {}  received {}, closed through {closed}", entry.key, row.position, utc(row.put_at))?;
-            writeln!(out, "    {}", head(&row.body, SHOWN))?;
+    let mut after = None;
+    loop {
+        let page = join.late(args.key.as_deref(), after.as_deref())?;
+        for entry in &page.late {
+            count += 1;
+            if args.target.json {
+                writeln!(out, "{}", one_line(&serde_json::to_string(entry)?))?;
+                continue;
+            }
+            let wire::LateEntry { key, position, received_at, closed_through, event } = entry;
+            writeln!(out, "{key} {position}  received {}, closed through {closed_through}", utc(*received_at))?;
+            writeln!(out, "    {}", head(event.get(), SHOWN))?;
         }
-        anyhow::Ok(())
-    })?;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
     out.flush()?;
-    if !args.data.json {
+    if !args.target.json {
         eprintln!("{}", counted(count, "late event", "late events"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn decide(args: &LateChoice, done: &str, act: impl Fn(&Store, &str, &Position) -> Result<bool>) -> Result<ExitCode> {
-    let (_folder, store) = open(&args.data, &args.join)?;
-    let mut count = 0u64;
-    for (key, position) in chosen(&store, args)? {
-        count += u64::from(act(&store, &key, &position)?);
-    }
-    if count == 0 && !args.all {
-        return Err(NotFound("there is no such event in the late queue; `millpond late list` prints it".into()).into());
-    }
+fn decide(
+    args: &LateChoice,
+    done: &str,
+    act: impl Fn(&dyn AtJoin, &wire::LateChoice) -> Result<u64>,
+) -> Result<ExitCode> {
+    let place = Place::open(&args.target)?;
+    let join = place.join(&args.target, &args.join)?;
+    let position = args.position.as_ref().map(ToString::to_string);
+    let count = act(&*join, &wire::LateChoice { key: args.key.clone(), position, all: args.all })?;
     let mut out = stdout();
-    match args.data.json {
+    match args.target.json {
         true => writeln!(out, "{{\"{done}\":{count}}}")?,
         false => writeln!(out, "{} {done}", counted(count, "late event", "late events"))?,
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The entries are listed before any is changed.
-fn chosen(store: &Store, args: &LateChoice) -> Result<Vec<(String, Position)>> {
-    if let (Some(key), Some(position)) = (&args.key, &args.position) {
-        return Ok(vec![(key.clone(), position.clone())]);
-    }
-    let mut entries = Vec::new();
-    store.each_late(args.key.as_deref(), |entry| {
-        entries.push((entry.key, entry.event.row.position));
-        anyhow::Ok(())
-    })?;
-    Ok(entries)
 }

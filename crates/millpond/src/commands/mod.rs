@@ -1,17 +1,25 @@
 //! The commands, one file a subject; this one says what they share.
 
 mod check;
+mod demo;
+mod erase;
 mod explain;
+mod files;
+mod join;
 mod late;
+mod place;
+mod put;
 mod quarantine;
 mod rebuild;
 mod run;
+mod sending;
 mod serve;
 mod snapshot;
 mod stats;
 mod token;
 mod verify;
 mod view;
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,9 +27,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use millpond_core::Join;
-use millpond_store::{DataFolder, Opened, Options, Store};
+use millpond_store::Opened;
 
-use crate::cli::{Cli, Command, Data};
+use crate::cli::target::Target;
+use crate::cli::{Cli, Command};
 use crate::exit::BadDefinition;
 use crate::output::grouped;
 
@@ -39,14 +48,19 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Check(args) => check::check(&args),
         Command::Rebuild(args) => rebuild::rebuild(&args),
         Command::Stats(args) => stats::stats(&args),
+        Command::Erase(args) => erase::erase(&args),
+        Command::Put(args) => put::put(args),
+        Command::Watch(args) => watch::watch(args),
+        Command::Join(args) => join::join(&args),
+        Command::Demo(args) => demo::demo(&args),
         Command::Serve(args) => serve::serve(*args),
         Command::Token(args) => token::token(&args),
     }
 }
 
 /// The clock: only here, and only where a command begins something.
-fn now(data: &Data) -> u64 {
-    data.now.unwrap_or_else(clock)
+fn now(target: &Target) -> u64 {
+    target.now.unwrap_or_else(clock)
 }
 
 fn clock() -> u64 {
@@ -57,14 +71,6 @@ fn clock() -> u64 {
 fn definition(path: &Path) -> Result<Join> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Join::parse(&text).map_err(|faults| BadDefinition { path: path.display().to_string(), faults }.into())
-}
-
-/// Opens a join that is there. The folder comes first, so that it is let go of last.
-fn open(data: &Data, name: &str) -> Result<(DataFolder, Store)> {
-    let folder = DataFolder::open(&data.data)?;
-    let (store, opened) = Store::open(&folder, name, Options::default())?;
-    tell_torn(&opened);
-    Ok((folder, store))
 }
 
 fn tell_torn(opened: &Opened) {

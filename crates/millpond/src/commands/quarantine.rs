@@ -4,12 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use millpond_core::json::quoted;
-use millpond_store::{QuarantineEntry, Retried, Store};
+use millpond_client::wire::{QuarantineEntry, Retried};
 
-use super::{now, open};
+use super::place::Place;
 use crate::cli::{Quarantine, QuarantineChoice, QuarantineOne, Stats};
-use crate::exit::NotFound;
 use crate::output::{counted, head, stdout, utc};
 
 /// Characters of an entry's bytes in a list; `show` prints all of them.
@@ -25,66 +23,49 @@ pub(super) fn quarantine(command: &Quarantine) -> Result<ExitCode> {
 }
 
 fn list(args: &Stats) -> Result<ExitCode> {
-    let (_folder, store) = open(&args.data, &args.join)?;
+    let place = Place::open(&args.target)?;
+    let join = place.join(&args.target, &args.join)?;
     let mut out = stdout();
     let mut count = 0u64;
-    store.each_quarantined(|entry| {
-        count += 1;
-        let QuarantineEntry { id, quarantined } = entry;
-        let text = String::from_utf8_lossy(&quarantined.bytes);
-        let rejection = &quarantined.rejection;
-        if args.data.json {
-            writeln!(
-                out,
-                "{{\"id\":\"{id}\",\"reason\":\"{}\",\"detail\":{},\"received_at\":{},\"bytes\":{},\"text\":{}}}",
-                rejection.reason,
-                quoted(&rejection.detail),
-                quarantined.at,
-                quarantined.bytes.len(),
-                quoted(&text)
-            )?;
-        } else {
-            writeln!(out, "{id}  {}  {rejection}\n    {}", utc(quarantined.at), head(&text, SHOWN))?;
+    let mut after = None;
+    loop {
+        let page = join.quarantine(after.as_deref())?;
+        for entry in &page.quarantine {
+            count += 1;
+            if args.target.json {
+                writeln!(out, "{}", serde_json::to_string(entry)?)?;
+                continue;
+            }
+            let QuarantineEntry { id, reason, detail, received_at, text, .. } = entry;
+            writeln!(out, "{id}  {}  {reason}: {detail}\n    {}", utc(*received_at), head(text, SHOWN))?;
         }
-        anyhow::Ok(())
-    })?;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
     out.flush()?;
-    if !args.data.json {
+    if !args.target.json {
         eprintln!("{} in quarantine", counted(count, "entry", "entries"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn show(args: &QuarantineOne) -> Result<ExitCode> {
-    let (_folder, store) = open(&args.data, &args.join)?;
-    let mut found = None;
-    store.each_quarantined(|entry| {
-        if entry.id == args.id {
-            found = Some(entry.quarantined);
-        }
-        anyhow::Ok(())
-    })?;
-    let found = found.ok_or_else(|| unknown(&args.id))?;
+    let place = Place::open(&args.target)?;
+    let found = place.join(&args.target, &args.join)?.quarantined(&args.id)?;
     let mut out = stdout();
-    out.write_all(&found.bytes)?;
+    out.write_all(&found)?;
     writeln!(out)?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn retry(args: &QuarantineChoice) -> Result<ExitCode> {
-    let (_folder, store) = open(&args.data, &args.join)?;
-    let now = now(&args.data);
-    let (mut left, mut stay) = (0u64, 0u64);
-    for id in chosen(&store, args)? {
-        match store.retry_quarantined(&id, now)? {
-            Retried::Left(_) => left += 1,
-            Retried::Stays(_) => stay += 1,
-            Retried::Unknown => return Err(unknown(&id).into()),
-        }
-    }
+    let place = Place::open(&args.target)?;
+    let Retried { left, stay } = place.join(&args.target, &args.join)?.quarantine_retry(args.id.as_deref())?;
     let mut out = stdout();
-    match args.data.json {
+    match args.target.json {
         true => writeln!(out, "{{\"left\":{left},\"stay\":{stay}}}")?,
         false => {
             let stay = counted(stay, "stays", "stay");
@@ -96,36 +77,13 @@ fn retry(args: &QuarantineChoice) -> Result<ExitCode> {
 }
 
 fn drop_entries(args: &QuarantineChoice) -> Result<ExitCode> {
-    let (_folder, store) = open(&args.data, &args.join)?;
-    let mut dropped = 0u64;
-    for id in chosen(&store, args)? {
-        if !store.drop_quarantined(&id)? {
-            return Err(unknown(&id).into());
-        }
-        dropped += 1;
-    }
+    let place = Place::open(&args.target)?;
+    let dropped = place.join(&args.target, &args.join)?.quarantine_drop(args.id.as_deref())?;
     let mut out = stdout();
-    match args.data.json {
+    match args.target.json {
         true => writeln!(out, "{{\"dropped\":{dropped}}}")?,
         false => writeln!(out, "{} dropped", counted(dropped, "entry", "entries"))?,
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The entries are listed before any is changed.
-fn chosen(store: &Store, args: &QuarantineChoice) -> Result<Vec<String>> {
-    if let Some(id) = &args.id {
-        return Ok(vec![id.clone()]);
-    }
-    let mut ids = Vec::new();
-    store.each_quarantined(|entry| {
-        ids.push(entry.id);
-        anyhow::Ok(())
-    })?;
-    Ok(ids)
-}
-
-fn unknown(id: &str) -> NotFound {
-    NotFound(format!("quarantine has no entry `{id}`; `millpond quarantine list` prints them"))
 }

@@ -1,26 +1,27 @@
 //! `millpond run`: files of events in, durable views out.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek, Write};
-use std::path::Path;
+use std::io::{Seek, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
+use millpond_client::To;
 use millpond_core::state::STATE_BYTES_MAX;
-use millpond_core::{Reason, Rejection};
+use millpond_core::{Join, Reason, Rejection};
 use millpond_store::{Batch, DataFolder, Mark, Options, Outcome, Store};
 use serde::Serialize;
-use xxhash_rust::xxh3::xxh3_128;
 
+use super::files::{Input, progress};
+use super::join::put_definition;
+use super::place::{Place, Server, shown};
+use super::sending::{Sending, Sent};
 use super::{definition, now, rebuild};
 use crate::cli::Run;
 use crate::input::{Flaw, Item, Reader, digest_of_prefix};
 use crate::output::{counts, grouped, stdout};
 
-/// Bytes at the start of a file by which it is found again: its first line, or so much of it.
-const HEAD_BYTES: u64 = 4096;
 /// Files with the same head that are told apart, by all that was read of them.
 const SAME_HEADS_MAX: u32 = 64;
 
@@ -44,9 +45,19 @@ struct Summary {
 pub(super) fn run(args: &Run) -> Result<ExitCode> {
     let join = definition(&args.definition)?;
     let inputs: Vec<Input> = args.files.iter().map(|path| Input::open(path)).collect::<Result<_>>()?;
-    let folder = DataFolder::open_or_create(&args.data.data)?;
-    let store = rebuild::open_under(&folder, join, options(args))?;
     let started = Instant::now();
+    let (mut summary, broken) = match Place::open_or_create(&args.target)? {
+        Place::Folder(folder) => (in_folder(args, &folder, join, inputs)?, 0),
+        Place::Server(server) => at_server(args, &server, &join, inputs)?,
+    };
+    summary.seconds = started.elapsed().as_secs_f64();
+    summary.events_per_second = (summary.received as f64 / summary.seconds.max(1e-9)) as u64;
+    print(&summary, args)?;
+    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn in_folder(args: &Run, folder: &DataFolder, join: Join, inputs: Vec<Input>) -> Result<Summary> {
+    let store = rebuild::open_under(folder, join, options(args))?;
     let mut running = Running {
         store: &store,
         args,
@@ -67,48 +78,37 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         );
     }
     store.close()?;
-    summary.seconds = started.elapsed().as_secs_f64();
-    summary.events_per_second = (summary.received as f64 / summary.seconds.max(1e-9)) as u64;
-    print(&summary, args)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(summary)
+}
+
+/// What a server counts meanwhile for others is in the summary too, where it makes snapshots.
+fn at_server(args: &Run, server: &Server, join: &Join, inputs: Vec<Input>) -> Result<(Summary, u64)> {
+    put_definition(server, join, &args.definition.display().to_string())?;
+    let before = server.wait(server.client.stats(join.name()))?;
+    let to = To::Join(join.name().to_owned());
+    let sending = Sending { server, to, batch: args.batch as usize, fill: false };
+    let Sent { taken, broken } = sending.run(inputs)?;
+    let after = server.wait(server.client.stats(join.name()))?;
+    let summary = Summary {
+        join: join.name().to_owned(),
+        received: taken.received,
+        accepted: taken.accepted,
+        duplicate: taken.duplicate,
+        late: taken.late,
+        quarantined: taken.quarantined,
+        ignored: taken.ignored,
+        keys: after.keys,
+        snapshots: after.snapshots.saturating_sub(before.snapshots),
+        trimmed: after.trimmed.saturating_sub(before.trimmed),
+        ..Summary::default()
+    };
+    Ok((summary, broken))
 }
 
 fn options(args: &Run) -> Options {
     let usual = Options::default();
     let memtable_bytes = args.memtable_kib.map_or(usual.memtable_bytes, |kib| kib as usize * 1024);
     Options { memtable_bytes, ..usual }
-}
-
-/// A file, or standard input.
-struct Input {
-    name: String,
-    source: Box<dyn Read>,
-    /// Bytes, where it is known.
-    length: u64,
-    /// A file that can be read more than once, and its head's digest.
-    file: Option<(File, u128)>,
-}
-
-impl Input {
-    fn open(path: &Path) -> Result<Self> {
-        if path == Path::new("-") {
-            return Ok(Self { name: "standard input".into(), source: Box::new(io::stdin()), length: 0, file: None });
-        }
-        let name = path.display().to_string();
-        let open = || File::open(path).with_context(|| format!("cannot read {name}"));
-        let file = open()?;
-        let metadata = file.metadata().with_context(|| format!("cannot read {name}"))?;
-        anyhow::ensure!(!metadata.is_dir(), "{name} is a folder; expected a file of events");
-        if !metadata.is_file() {
-            return Ok(Self { name, source: Box::new(file), length: 0, file: None });
-        }
-        let mut head = Vec::new();
-        open()?.take(HEAD_BYTES).read_to_end(&mut head).with_context(|| format!("cannot read {name}"))?;
-        // The first line stays the same when a file grows.
-        let line = head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |end| end + 1);
-        let again = Some((open()?, xxh3_128(&head[..line])));
-        Ok(Self { name, source: Box::new(file), length: metadata.len(), file: again })
-    }
 }
 
 struct Running<'r> {
@@ -170,7 +170,7 @@ impl Running<'_> {
     }
 
     fn batch(&mut self, input: &str, items: &[Item<'_>], received_before: bool, mark: Option<Mark<'_>>) -> Result<()> {
-        let now = now(&self.args.data);
+        let now = now(&self.args.target);
         let events: Vec<&[u8]> = items.iter().filter(|item| item.flaw.is_none()).map(|item| item.bytes).collect();
         let broken: Vec<(&[u8], Rejection)> =
             items.iter().filter_map(|item| Some((item.bytes, rejection(input, item, item.flaw?)))).collect();
@@ -212,21 +212,9 @@ fn decode_mark(value: &[u8]) -> Option<(u64, u128)> {
     Some((u64::from_le_bytes(*offset), u128::from_le_bytes(digest.try_into().ok()?)))
 }
 
-/// A bar on a terminal, nothing elsewhere.
-fn progress(inputs: &[Input]) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let total: u64 = inputs.iter().map(|input| input.length).sum();
-    let template = "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    bar.enable_steady_tick(Duration::from_millis(250));
-    ProgressStyle::with_template(template).map_or(bar.clone(), |style| bar.with_style(style))
-}
-
 fn print(summary: &Summary, args: &Run) -> Result<()> {
     let mut out = stdout();
-    if args.data.json {
+    if args.target.json {
         serde_json::to_writer(&mut out, summary)?;
         writeln!(out)?;
         return Ok(out.flush()?);
@@ -236,7 +224,7 @@ fn print(summary: &Summary, args: &Run) -> Result<()> {
     writeln!(out, "{}: {received} events received in {:.1} s ({rate} events/s)", summary.join, summary.seconds)?;
     let look = |what: &str, count: u64| match count {
         0 => String::new(),
-        _ => format!("see: millpond {what} list {} --data {}", summary.join, args.data.data.display()),
+        _ => format!("see: millpond {what} list {} {}", summary.join, shown(&args.target)),
     };
     let rows = [
         ("accepted", summary.accepted, String::new()),

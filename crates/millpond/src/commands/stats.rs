@@ -4,22 +4,26 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use millpond_client::wire;
+use millpond_store::Counters;
 
-use super::open;
+use super::place::Place;
 use crate::cli::Stats;
 use crate::output::{counts, grouped, stdout};
 
 pub(super) fn stats(args: &Stats) -> Result<ExitCode> {
-    let (_folder, store) = open(&args.data, &args.join)?;
-    let counters = store.counters();
+    let place = Place::open(&args.target)?;
+    let stats = place.join(&args.target, &args.join)?.stats()?;
+    let disk_bytes = stats.disk_bytes;
+    let counters = counters(stats);
     let mut out = stdout();
-    if args.data.json {
+    if args.target.json {
         serde_json::to_writer(&mut out, &counters)?;
         writeln!(out)?;
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(out, "{}: {} bytes on disk", args.join, grouped(store.disk_bytes()))?;
+    writeln!(out, "{}: {} bytes on disk", args.join, grouped(disk_bytes))?;
     let plain = |name, count| (name, count, String::new());
     counts(
         &mut out,
@@ -45,4 +49,23 @@ pub(super) fn stats(args: &Stats) -> Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is printed as JSON: without the join, which was asked for, and what changes by itself.
+fn counters(stats: wire::Stats) -> Counters {
+    Counters {
+        received: stats.received,
+        accepted: stats.accepted,
+        duplicate: stats.duplicate,
+        late: stats.late,
+        quarantined: stats.quarantined,
+        ignored: stats.ignored,
+        conflicts: stats.conflicts,
+        keys: stats.keys,
+        snapshots: stats.snapshots,
+        trimmed: stats.trimmed,
+        divergence: stats.divergence,
+        ignored_types: stats.ignored_types,
+        gaps: stats.gaps,
+    }
 }

@@ -49,10 +49,11 @@ pub(super) struct Shared {
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Arc<Place>) {
     let accepted = Instant::now();
     let mut stopping = shared.stopping.clone();
-    // Nothing is allocated for a peer that says nothing.
+    // No buffer is allocated for a peer that says nothing. (`readable` may be wrong, `peek` is not.)
+    let mut first = [0];
     tokio::select! {
-        readable = timeout_at(accepted + HEAD_WAIT, stream.readable()) => {
-            if !matches!(readable, Ok(Ok(()))) {
+        peeked = timeout_at(accepted + HEAD_WAIT, stream.peek(&mut first)) => {
+            if !matches!(peeked, Ok(Ok(1))) {
                 return;
             }
         }
@@ -70,7 +71,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
 }
 
 /// Gives each request to the router, and keeps the connection busy until the answer is written.
-fn requests(
+pub(super) fn requests(
     router: Router,
     place: Arc<Place>,
     peer: SocketAddr,
@@ -108,7 +109,7 @@ where
     http1(stream, service, stopping).await.map_err(|error| error.to_string())
 }
 
-async fn http1<T, S>(stream: T, service: S, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
+pub(super) async fn http1<T, S>(stream: T, service: S, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin,
     S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
@@ -127,7 +128,7 @@ where
     connection.await
 }
 
-async fn http2<T, S>(stream: T, service: S, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
+pub(super) async fn http2<T, S>(stream: T, service: S, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send + 'static>,

@@ -25,3 +25,6 @@ pub(crate) use tls::Tls;
 /// Who sent a request: an extension of each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 /// All places.
 #[derive(Debug)]
@@ -59,7 +60,13 @@ impl Places {
             return None;
         }
         let id = taken.next_turn();
-        Some(Arc::new(Place { places: Arc::clone(self), id, requests: AtomicU32::new(0), rounds: AtomicU32::new(0) }))
+        Some(Arc::new(Place {
+            places: Arc::clone(self),
+            id,
+            requests: AtomicU32::new(0),
+            rounds: AtomicU32::new(0),
+            quiet_since: Mutex::new(Instant::now()),
+        }))
     }
 
     /// Cuts the connection that has been quiet for longest, if there is one.
@@ -110,6 +117,7 @@ pub(crate) struct Place {
     id: u64,
     requests: AtomicU32,
     rounds: AtomicU32,
+    quiet_since: Mutex<Instant>,
 }
 
 impl Place {
@@ -134,6 +142,11 @@ impl Place {
         self.rounds.load(Ordering::Relaxed)
     }
 
+    /// When that was last; the beginning, if there was no request yet.
+    pub(super) fn quiet_since(&self) -> Instant {
+        *self.quiet_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A request begins; it ends when the answer's last byte is handed over.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         let mut taken = self.places.taken();
@@ -150,6 +163,7 @@ impl Place {
     fn end(&self) {
         let mut taken = self.places.taken();
         if self.requests.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *self.quiet_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             self.rounds.fetch_add(1, Ordering::Relaxed);
         }
         let now = taken.next_turn();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::places::Place;
+use super::places::{Busy, Place};
 
 /// For a request's head, from its first byte; for the first one from the accept on, the TLS
 /// handshake included.
@@ -30,8 +30,9 @@ pub(super) struct Timed<S> {
     quiet_since: Instant,
     round: u32,
     quiet: Deadline,
-    stalled_since: Option<Instant>,
-    stalled: Deadline,
+    /// Since when the peer has taken nothing; the connection is busy, whether or not a request is.
+    stalled: Option<(Instant, Busy)>,
+    stalled_timer: Deadline,
 }
 
 impl<S> Timed<S> {
@@ -44,8 +45,8 @@ impl<S> Timed<S> {
             quiet_since: accepted,
             round: 0,
             quiet: Deadline::default(),
-            stalled_since: None,
-            stalled: Deadline::default(),
+            stalled: None,
+            stalled_timer: Deadline::default(),
         }
     }
 
@@ -57,7 +58,7 @@ impl<S> Timed<S> {
     fn notice_round(&mut self) {
         let round = self.place.rounds();
         if std::mem::replace(&mut self.round, round) != round {
-            (self.head_began, self.quiet_since) = (false, Instant::now());
+            (self.head_began, self.quiet_since) = (false, self.place.quiet_since());
         }
     }
 
@@ -72,7 +73,8 @@ impl<S> Timed<S> {
 
     fn wait_to_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.place.is_busy() {
-            return Poll::Pending;
+            // Nobody asks again when the request ends: the timer must be there by then, and looks.
+            return self.quiet.poll(cx, Instant::now() + IDLE_WAIT).map(|()| Ok(()));
         }
         self.notice_round();
         let wait = if self.head_began { HEAD_WAIT } else { IDLE_WAIT };
@@ -82,11 +84,11 @@ impl<S> Timed<S> {
 
     fn wait_to_write<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stalled_since = None;
+            self.stalled = None;
             return written;
         }
-        let since = *self.stalled_since.get_or_insert_with(Instant::now);
-        ready!(self.stalled.poll(cx, since + WRITE_WAIT));
+        let (since, _) = self.stalled.get_or_insert_with(|| (Instant::now(), self.place.begin()));
+        ready!(self.stalled_timer.poll(cx, *since + WRITE_WAIT));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 /// All of its conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Filter(Vec<Condition>);
+pub(crate) struct Filter(Vec<Condition>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Condition {
@@ -51,7 +51,7 @@ impl Filter {
     ///
     /// # Errors
     /// What is wrong with a condition, in words for who wrote it.
-    pub(super) fn parse<'t>(texts: impl Iterator<Item = &'t str>, fields: &[&str]) -> Result<Self, String> {
+    pub(crate) fn parse<'t>(texts: impl Iterator<Item = &'t str>, fields: &[&str]) -> Result<Self, String> {
         let conditions: Vec<Condition> = texts.map(parse).collect::<Result<_, _>>()?;
         for Condition { field, .. } in &conditions {
             if field != "id" && !fields.contains(&field.as_str()) {
@@ -63,7 +63,7 @@ impl Filter {
     }
 
     /// Whether a document is wanted.
-    pub(super) fn matches(&self, document: &str) -> bool {
+    pub(crate) fn matches(&self, document: &str) -> bool {
         if self.0.is_empty() {
             return true;
         }

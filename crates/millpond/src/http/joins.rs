@@ -154,7 +154,7 @@ pub(super) async fn verify(OfJoin(join): OfJoin) -> Result<Response, Problem> {
         let found = |KeyDifference { key, difference }: KeyDifference| {
             if shown.len() < SHOWN_MAX {
                 let millpond_core::verify::Difference { what, stored, refolded } = difference;
-                let detail = format!("{what}: stored {stored}, refolded {refolded}");
+                let detail = format!("{what} is {stored}, the events say {refolded}");
                 shown.push(wire::Difference { key, detail });
             }
         };

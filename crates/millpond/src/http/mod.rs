@@ -39,8 +39,9 @@ use tokio::sync::watch;
 use crate::access::{Access, guard};
 use crate::service::{Clock, Service};
 use body::Budget;
+pub(crate) use filter::Filter;
 use metrics::Metrics;
-use problem::{Problem, Word};
+pub(crate) use problem::{Problem, Word};
 
 /// What requests may take.
 #[derive(Clone, Copy, Debug)]
