@@ -24,7 +24,7 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// The server was not reached, or the connection broke.
-    #[error("cannot talk to {url}: {}; is `millpond serve` running there?", innermost(.source))]
+    #[error("cannot talk to {url}: {}; {}", innermost(.source), advice(.source))]
     Transport {
         /// The server.
         url: String,
@@ -63,7 +63,7 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Transport { source, .. } => !source.is_builder(),
+            Self::Transport { source, .. } => !source.is_builder() && !is_distrust(source),
             Self::Timeout { .. } => true,
             Self::Problem { status, .. } | Self::Unexpected { status, .. } => matches!(status, 429 | 502 | 503 | 504),
             Self::Invalid(_) => false,
@@ -117,4 +117,28 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+fn advice(error: &reqwest::Error) -> &'static str {
+    match is_distrust(error) {
+        true => "check the URL, and give the certificate authority of the server if the system does not know it",
+        false => "is `millpond serve` running there?",
+    }
+}
+
+/// Whether TLS failed: the certificate is not trusted, or the server does not speak TLS. An IO error
+/// does not count what it holds among its sources.
+fn is_distrust(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    false
 }

@@ -55,9 +55,11 @@ impl Sending<'_> {
         if let Err(error) = sent {
             // The reader may wait for more input, which nobody wants any more; it ends with the process.
             let taken = counted(taken.received, "event was", "events were");
-            return Err(error.context(format!(
-                "{taken} taken; then the server took no more. Put the same again later: what it has is a duplicate then"
-            )));
+            let again = match self.fill {
+                true => "which of the others were is not known, since a repeat would get new ids",
+                false => "put the same again later: what was taken is a duplicate then",
+            };
+            return Err(error.context(format!("{taken} taken for certain, and no more ({again})")));
         }
         let broken = reading.join().map_err(|_| anyhow::anyhow!("the thread that reads the files panicked"))??;
         Ok(Sent { taken, broken })
@@ -91,7 +93,7 @@ impl Reading {
         let mut reader = Reader::new(input.source);
         let (mut read, mut broken) = (0, 0);
         loop {
-            let batch = reader.next_batch(self.items).with_context(|| reading.clone())?;
+            let batch = reader.next_ready(self.items).with_context(|| reading.clone())?;
             if batch.is_empty() {
                 return Ok(broken);
             }

@@ -65,8 +65,24 @@ impl<R: Read> Reader<R> {
     ///
     /// The source's own; all that was complete before has been delivered by then.
     pub(crate) fn next_batch(&mut self, items_max: usize) -> io::Result<Batch<'_>> {
+        self.batch(items_max, false)
+    }
+
+    /// The next items, as soon as there are any: for a source whose next item may be long in coming.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::next_batch`].
+    pub(crate) fn next_ready(&mut self, items_max: usize) -> io::Result<Batch<'_>> {
+        self.batch(items_max, true)
+    }
+
+    fn batch(&mut self, items_max: usize, some_will_do: bool) -> io::Result<Batch<'_>> {
         self.spans.clear();
         while !self.split(items_max.max(1)) {
+            if some_will_do && !self.spans.is_empty() {
+                break;
+            }
             if let Err(error) = self.fill() {
                 if self.spans.is_empty() {
                     return Err(error);

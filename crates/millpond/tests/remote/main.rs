@@ -7,6 +7,7 @@ mod both_ways;
 mod common;
 mod demo;
 mod put;
+mod secured;
 mod server;
 mod watch;
 

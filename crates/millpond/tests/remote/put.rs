@@ -84,3 +84,18 @@ fn an_event_without_id_and_timestamp_is_given_them() {
     let events = home.millpond(&format!("events user-activity ann --server {url}")).ok();
     assert_eq!(events.lines().count(), 3);
 }
+
+#[test]
+fn what_comes_through_a_pipe_is_sent_as_it_comes() {
+    let home = Home::new(&user_activity("7d", 100));
+    let server = Server::start(&home);
+    let url = &server.url;
+    let mut put = home.command(&format!("put - --server {url}")).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = put.stdin.take().unwrap();
+    for number in 1..=3 {
+        writeln!(input, "{}", order(number, "ann")).unwrap();
+        while accepted(&home, url) < number as u64 {}
+    }
+    drop(input);
+    assert!(put.wait().unwrap().success());
+}

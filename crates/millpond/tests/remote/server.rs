@@ -16,7 +16,12 @@ pub(crate) struct Server {
 impl Server {
     /// Serves the home's join from the folder `served`.
     pub(crate) fn start(home: &Home) -> Self {
-        Self::listening(home, "127.0.0.1:0")
+        Self::start_with(home, "")
+    }
+
+    /// The same, with further arguments.
+    pub(crate) fn start_with(home: &Home, arguments: &str) -> Self {
+        Self::listening(home, &format!("127.0.0.1:0 {arguments}"))
     }
 
     /// The same at an address that a server had before.

@@ -26,7 +26,8 @@ fn check_problem(answer: &Answer, (status, word): (u16, &str), says: &str, what:
     assert!(!detail.chars().any(char::is_control) && detail.len() < 700, "{what}: {detail:?}");
 }
 
-type Headers<'h> = &'h [(&'h str, &'h str)];
+/// Method and path, headers, body; status and word, and what the detail says.
+type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], &'c str, (u16, &'c str), &'c str);
 
 async fn pond() -> Pond {
     let limits = Limits { body_bytes_max: 2_000, events_max: 3, inflight_bytes_max: 10_000 };
@@ -35,7 +36,7 @@ async fn pond() -> Pond {
     pond
 }
 
-async fn check_bodies(pond: &Pond, cases: &[(&str, Headers<'_>, &str, (u16, &str), &str)]) {
+async fn check_bodies(pond: &Pond, cases: &[Case<'_>]) {
     for (request, headers, body, expected, says) in cases {
         let (method, path) = request.split_once(' ').unwrap();
         let answer = pond.ask(method, path, headers, (*body).to_owned()).await;
@@ -48,7 +49,7 @@ async fn bodies_of_events_that_are_wrong() {
     const EVENTS: &str = "POST /v1/events";
     let long = format!("\"{}\"", "x".repeat(2_000));
     let pond = pond().await;
-    let cases: [(&str, Headers<'_>, &str, (u16, &str), &str); 19] = [
+    let cases: [Case<'_>; 19] = [
         (EVENTS, &[], "{}", TYPE, "application/x-ndjson"),
         (EVENTS, &[("content-type", "text/html")], "{}", TYPE, "`text/html`"),
         (EVENTS, &[("content-type", "application/xml; a=b")], "{}", TYPE, "send"),
@@ -79,7 +80,7 @@ async fn bodies_of_decisions_and_definitions_that_are_wrong() {
     const ACCEPT: &str = "POST /v1/late/users/accept";
     const DROP: &str = "POST /v1/late/users/drop";
     let pond = pond().await;
-    let cases: [(&str, Headers<'_>, &str, (u16, &str), &str); 15] = [
+    let cases: [Case<'_>; 15] = [
         (ACCEPT, &[], "{}", TYPE, "application/json"),
         (ACCEPT, &[JSON], "", BAD, "expected"),
         (ACCEPT, &[JSON], "{}", BAD, "{\"all\":true}"),

@@ -28,7 +28,7 @@ impl Pond {
         let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status().as_u16(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Reader { body: response.into_body().into_data_stream(), text: String::new(), last_id: String::new() }
+        Reader { body: response.into_body().into_data_stream(), text: String::new(), last_id: last_id.to_owned() }
     }
 }
 

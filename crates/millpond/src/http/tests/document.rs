@@ -73,7 +73,8 @@ async fn a_token_reaches_what_its_scope_says_and_nothing_else() {
             }
             None => assert_eq!(nobody.status.as_u16(), 200, "{method} {path}"),
         }
-        for (scope, secret) in secrets.iter().filter(|(scope, _)| asked.as_deref().is_some_and(|asked| asked != *scope)) {
+        for (scope, secret) in secrets.iter().filter(|(scope, _)| asked.as_deref().is_some_and(|asked| asked != *scope))
+        {
             let header = format!("Bearer {secret}");
             let denied = pond.ask(&method, &path, &[("authorization", &header)], "").await;
             assert_eq!(denied.status.as_u16(), 403, "{method} {path} as {scope}");

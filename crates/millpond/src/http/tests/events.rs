@@ -34,7 +34,17 @@ async fn each_event_is_told_what_became_of_it() {
     let taken = pond.put("/v1/events/users", &events).await;
     assert_eq!(
         statuses(&taken),
-        ["accepted", "duplicate", "late", "quarantined", "ignored", "quarantined", "quarantined", "quarantined", "quarantined"]
+        [
+            "accepted",
+            "duplicate",
+            "late",
+            "quarantined",
+            "ignored",
+            "quarantined",
+            "quarantined",
+            "quarantined",
+            "quarantined"
+        ]
     );
     let counts: Vec<u64> = ["received", "accepted", "duplicate", "late", "quarantined", "ignored"]
         .map(|count| taken[count].as_u64().unwrap())
@@ -60,7 +70,10 @@ async fn an_event_goes_to_all_its_joins_and_keys() {
     let pond = served(&[USERS, ORDERS]);
     let both = r#"{"id":"p","type":"paid","timestamp":5,"user":"a","payer":"b","order":"o","amount":1}"#.to_owned();
     let taken = pond.put("/v1/events", &[both.clone(), created("c", 6, "a", "A")]).await;
-    assert_eq!((taken["received"].as_u64(), taken["accepted"].as_u64(), taken["ignored"].as_u64()), (Some(5), Some(4), Some(1)));
+    assert_eq!(
+        (taken["received"].as_u64(), taken["accepted"].as_u64(), taken["ignored"].as_u64()),
+        (Some(5), Some(4), Some(1))
+    );
     assert_eq!(taken["events"][0], json!({"status": "accepted"}));
     assert_eq!(
         taken["events"][1],
@@ -96,7 +109,11 @@ async fn every_form_of_body_is_taken() {
         (0, "application/x-ndjson", String::new()),
     ] {
         let taken = pond.ask("POST", "/v1/events", &[("content-type", content_type)], body).await.ok();
-        assert_eq!((taken["accepted"].as_u64(), statuses(&taken).len()), (Some(count), count as usize), "{content_type}");
+        assert_eq!(
+            (taken["accepted"].as_u64(), statuses(&taken).len()),
+            (Some(count), count as usize),
+            "{content_type}"
+        );
     }
     let binary = [
         ("ce-specversion", "1.0"),
@@ -119,6 +136,7 @@ async fn every_form_of_body_is_taken() {
 async fn a_join_that_does_not_answer_refuses_the_event_for_all() {
     let pond = served(&[USERS]);
     pond.service.stop().unwrap();
-    let answer = pond.ask("POST", "/v1/events", &[("content-type", "application/json")], created("1", 1, "u", "A")).await;
+    let answer =
+        pond.ask("POST", "/v1/events", &[("content-type", "application/json")], created("1", 1, "u", "A")).await;
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "5"));
 }

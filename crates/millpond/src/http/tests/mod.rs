@@ -38,7 +38,7 @@ created = "user"
 paid = ["user", "payer"]
 [view]
 name = { latest = "name", of = "created", default = "?" }
-total = { sum = "amount", of = "paid", default = 0 }
+total = { sum = "amount", of = "paid" }
 "#;
 
 const ORDERS: &str = r#"name = "orders"

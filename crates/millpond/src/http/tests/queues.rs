@@ -16,7 +16,8 @@ async fn late_events_wait_for_a_decision() {
     let (mut found, mut after) = (Vec::new(), String::new());
     loop {
         let page = pond.get(&format!("/v1/late/users?limit=2{after}")).await.ok();
-        let entry = |entry: &Value| format!("{} {}", entry["key"].as_str().unwrap(), entry["position"].as_str().unwrap());
+        let entry =
+            |entry: &Value| format!("{} {}", entry["key"].as_str().unwrap(), entry["position"].as_str().unwrap());
         found.extend(page["late"].as_array().unwrap().iter().map(entry));
         let Some(next) = page["next"].as_str() else { break };
         after = format!("&after={}", next.replace('%', "%25"));
@@ -47,7 +48,8 @@ async fn the_quarantine_is_read_retried_and_let_go() {
     let next = page["next"].as_str().unwrap();
     assert_eq!(page["quarantine"][2]["id"], next);
     let rest = pond.get(&format!("/v1/quarantine/users?after={next}")).await.ok();
-    let all: Vec<Value> = [&page, &rest].iter().flat_map(|page| page["quarantine"].as_array().unwrap().clone()).collect();
+    let all: Vec<Value> =
+        [&page, &rest].iter().flat_map(|page| page["quarantine"].as_array().unwrap().clone()).collect();
     let of = |reason: &str| all.iter().find(|entry| entry["reason"] == reason).unwrap_or_else(|| panic!("{all:?}"));
     let future = of("future");
     assert_eq!((&future["text"], &future["bytes"]), (&json!(soon), &json!(soon.len())));
@@ -88,7 +90,10 @@ async fn joins_are_added_changed_and_removed() {
     assert_eq!(pond.get("/v1/views/orders/o-1").await.ok()["sum"], 5);
 
     let info = pond.get("/v1/joins/orders").await.ok();
-    assert_eq!((&info["state"], &info["definition"], &info["types"]), (&json!("serving"), &json!(changed), &json!(["paid"])));
+    assert_eq!(
+        (&info["state"], &info["definition"], &info["types"]),
+        (&json!("serving"), &json!(changed), &json!(["paid"]))
+    );
     assert_eq!(pond.get("/v1/joins").await.ok()["joins"].as_array().unwrap().len(), 2);
     assert_eq!(pond.ask("DELETE", "/v1/joins/orders", &[], "").await.ok(), json!({"done": 1}));
     assert_eq!(pond.get("/v1/views/orders/o-1").await.status.as_u16(), 404);
@@ -101,7 +106,8 @@ async fn joins_are_added_changed_and_removed() {
 #[tokio::test]
 async fn a_definition_is_checked_without_storing_it() {
     let pond = served(&[USERS]);
-    let check = async |toml: &str| pond.ask("POST", "/v1/check", &[("content-type", "text/plain")], toml.to_owned()).await;
+    let check =
+        async |toml: &str| pond.ask("POST", "/v1/check", &[("content-type", "text/plain")], toml.to_owned()).await;
     assert_eq!(check(ORDERS).await.ok()["fields"], json!([{"name": "payments", "fold": "count"}]));
     assert_eq!(pond.get("/v1/joins/orders").await.status.as_u16(), 404);
     let bad = check("name = \"x\"\n[key]\na = 1\n").await;

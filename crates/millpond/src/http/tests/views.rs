@@ -29,7 +29,8 @@ fn keys(page: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn pages_hold_every_view_once() {
     let pond = served(&[USERS]);
-    let events: Vec<String> = (0..25).map(|n| paid(&format!("{n}"), NOW, &format!("u/{n:02}"), &n.to_string())).collect();
+    let events: Vec<String> =
+        (0..25).map(|n| paid(&format!("{n}"), NOW, &format!("u/{n:02}"), &n.to_string())).collect();
     pond.put("/v1/events", &events).await;
     let (mut found, mut after) = (Vec::new(), String::new());
     loop {
@@ -78,7 +79,10 @@ async fn a_view_is_explained_by_its_snapshot_and_its_events() {
     let told = pond.get("/v1/views/users/u?explain").await.ok();
     assert_eq!((&told["events"], &told["tail"], &told["snapshot"]["closed_at"]), (&json!(3), &json!(1), &json!(LATER)));
     let total = &told["fields"][1];
-    assert_eq!((&total["field"], &total["value"], &total["snapshot"]["value"]), (&json!("total"), &json!(3), &json!(1)));
+    assert_eq!(
+        (&total["field"], &total["value"], &total["snapshot"]["value"]),
+        (&json!("total"), &json!(3), &json!(1))
+    );
     assert_eq!(total["events"][0], json!({"timestamp": NOW + 60_000, "id": "third", "type": "paid", "gives": 2}));
 }
 

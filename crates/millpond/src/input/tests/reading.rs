@@ -105,3 +105,17 @@ fn what_came_before_a_failure_is_delivered_before_it() {
     assert_eq!(next().expect("the rest"), (2, 9, xxh3_128(b"1\n2\n  3\n4")));
     assert_eq!(next().expect("the end"), (0, 9, xxh3_128(b"1\n2\n  3\n4")));
 }
+
+#[test]
+fn what_is_ready_does_not_wait_for_more() {
+    let mut reader = Reader::new(Trickle { rest: b"1\n2\n3\n4", step: 3 });
+    let mut batches = Vec::new();
+    loop {
+        let batch = reader.next_ready(10).unwrap();
+        if batch.is_empty() {
+            break;
+        }
+        batches.push(batch.iter().map(|item| String::from_utf8_lossy(item.bytes).into_owned()).collect::<Vec<_>>());
+    }
+    assert_eq!(batches, [&["1"][..], &["2", "3"], &["4"]]);
+}
