@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::io::{BufRead, BufReader, Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -16,7 +18,7 @@ use super::shared::Shared;
 const READ_BYTES: usize = 256 << 10;
 /// How often it looks whether it is stopped, where nothing changes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Longer than between two signs of life.
+/// Longer than between two signs of life, which come every 15 s.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// What the reader was told.
@@ -35,18 +37,14 @@ pub(super) struct Seen {
 /// A view as it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Told {
-    pub(super) version: u64,
+    version: u64,
     /// Of the document.
     hash: u64,
 }
 
 impl Told {
-    pub(super) fn new(version: u64, document: &str) -> Self {
+    fn new(version: u64, document: &str) -> Self {
         Self { version, hash: BuildHasherDefault::<DefaultHasher>::default().hash_one(document) }
-    }
-
-    pub(super) fn is_document(self, document: &str) -> bool {
-        self == Self::new(self.version, document)
     }
 }
 
@@ -64,42 +62,62 @@ struct Document {
     orders: usize,
 }
 
-/// Reads until the load is stopped and every probe was told.
-pub(super) fn follow(shared: &Shared, probes: &Probes) -> Seen {
-    let mut seen = Seen::default();
-    if let Err(error) = read(shared, probes, &mut seen) {
-        shared.fail("reading changes", &error);
-    }
-    seen
+/// A reader that others look at.
+#[derive(Debug, Default)]
+pub(super) struct Follower {
+    seen: Mutex<Seen>,
+    ended: AtomicBool,
 }
 
-fn read(shared: &Shared, probes: &Probes, seen: &mut Seen) -> anyhow::Result<()> {
-    let (stream, begun) = Connection::open(shared.address)?
-        .stream("/v1/changes/user-activity?from=start", "accept: text/event-stream\r\n")?;
-    stream.set_read_timeout(Some(LOOK_EVERY))?;
-    let mut lines = BufReader::with_capacity(READ_BYTES, Cursor::new(begun).chain(stream));
-    let mut line = Vec::new();
-    let mut silence = 0;
-    while !(shared.is_stopped() && (0..PROBE_KEYS).all(|key| seen.probes[key] == probes.sent(key))) {
-        match lines.read_until(b'\n', &mut line) {
-            Ok(0) => bail!("the changes ended"),
-            Ok(_) if line.last() == Some(&b'\n') => {
-                silence = 0;
-                seen.take(&line, probes)?;
-                line.clear();
-            }
-            Ok(_) => bail!("the changes were cut off"),
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
-                silence += 1;
-                ensure!(silence * LOOK_EVERY < SILENCE_MAX, "no more changes, but probes that were not told");
-            }
-            Err(error) => return Err(error).context("reading changes"),
+impl Follower {
+    /// Reads until it is told to end.
+    pub(super) fn follow(&self, shared: &Shared, probes: &Probes) {
+        if let Err(error) = self.read(shared, probes) {
+            shared.fail("reading changes", &error);
         }
     }
-    Ok(())
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// What it was told until now.
+    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, shared: &Shared, probes: &Probes) -> anyhow::Result<()> {
+        let target = "/v1/changes/user-activity?from=start";
+        let (stream, begun) = Connection::open(shared.address)?.stream(target, "accept: text/event-stream\r\n")?;
+        stream.set_read_timeout(Some(LOOK_EVERY))?;
+        let mut lines = BufReader::with_capacity(READ_BYTES, Cursor::new(begun).chain(stream));
+        let mut line = Vec::new();
+        let mut silence = 0;
+        while !self.ended.load(Ordering::Relaxed) {
+            match lines.read_until(b'\n', &mut line) {
+                Ok(_) if line.last() == Some(&b'\n') => {
+                    silence = 0;
+                    self.seen().take(&line, probes)?;
+                    line.clear();
+                }
+                Ok(_) => bail!("the changes ended"),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    silence += 1;
+                    ensure!(silence * LOOK_EVERY < SILENCE_MAX, "no change and no sign of life");
+                }
+                Err(error) => return Err(error).context("reading changes"),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Seen {
+    /// Whether this is what was told last of a key.
+    pub(super) fn is_told(&self, key: &str, document: &str) -> bool {
+        self.last.get(key).is_some_and(|told| *told == Told::new(told.version, document))
+    }
+
     fn take(&mut self, line: &[u8], probes: &Probes) -> anyhow::Result<()> {
         if line.starts_with(b"event: reset") {
             self.resets += 1;

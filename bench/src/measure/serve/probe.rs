@@ -53,14 +53,15 @@ impl Probes {
     }
 }
 
-/// Sends and looks until it is stopped. The last event comes after all that others sent: whoever is told of it was told
-/// of everything.
+/// Sends and looks until it is stopped.
 pub(super) fn probe(shared: &Shared, probes: &Probes, schedule: &Schedule) -> Probed {
     let mut probed = Probed::default();
     let mut connection = None;
     while let Some((number, due)) = schedule.next() {
         wait_until(due);
-        let is_last = shared.is_stopped();
+        if shared.is_stopped() {
+            break;
+        }
         let (at, measured) = (number as usize % PROBE_KEYS, shared.is_measuring());
         let key = probe_key(at);
         probes.of(at).push((due, measured));
@@ -77,9 +78,6 @@ pub(super) fn probe(shared: &Shared, probes: &Probes, schedule: &Schedule) -> Pr
         if let Some((acknowledged, visible)) = looked.filter(|_| measured) {
             probed.acknowledged.add(acknowledged - due);
             probed.visible.add(visible);
-        }
-        if is_last {
-            break;
         }
     }
     probed

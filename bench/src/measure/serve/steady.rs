@@ -12,7 +12,7 @@ use super::super::Bench;
 use super::super::figure::{Figure, count};
 use super::super::load::Policy;
 use super::super::meter::{Meter, Spent, megabytes, per_million};
-use super::changes::{Seen, follow};
+use super::changes::{Follower, Seen};
 use super::connection::Connection;
 use super::probe::{PREFIX, Probed, Probes, probe};
 use super::readers::{Reads, read};
@@ -34,6 +34,10 @@ const LATENESS_S_MAX: u64 = 30;
 /// The peak is looked for over so many times the lateness, and counted over the last third: by then, tails close.
 const PEAK_LATENESSES: u64 = 6;
 const WARM_UP_MAX: Duration = Duration::from_secs(60);
+
+/// How long the reader of changes may be behind in the end.
+const TOLD_WAIT_MAX: Duration = Duration::from_secs(120);
+const TOLD_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Memory may grow by so much from the first fifth to the last.
 const DRIFT_PERCENT_MAX: f64 = 5.0;
@@ -68,6 +72,7 @@ struct Beside {
     reads: Reads,
     probed: Probed,
     seen: Seen,
+    views: u64,
 }
 
 impl Steady {
@@ -77,13 +82,12 @@ impl Steady {
         let server = Server::start(bench, scratch.path(), policy.join()?.source_text())?;
         let (shared, probes) = (Shared::new(server.address, self.keys), Probes::default());
         let (peak, seconds, beside) = self.load(&server, &shared, &probes)?;
-        let views = check_views(&shared, &probes, &beside.seen)?;
         let stats = server.stats()?;
         let events = self.check_counts(&shared, &probes, &stats)?;
         let data = server.data.clone();
         let finished = server.stop()?;
         let verified = verify(bench, &data)?;
-        ensure!(verified["keys"] == views, "wrong answer: {views} views, and {verified}");
+        ensure!(verified["keys"] == beside.views, "wrong answer: {} views, and {verified}", beside.views);
         let mut figures = self.figures(peak, &seconds, beside);
         figures.extend([
             Figure::new("peak memory", megabytes(finished.peak_rss_bytes), "MB"),
@@ -102,11 +106,12 @@ impl Steady {
         // They are stopped, and not by a schedule's end.
         let ever = Duration::from_secs(u32::MAX.into());
         let (reads, probing) = (&Schedule::new(READS_PER_S, ever), &Schedule::new(PROBES_PER_S, ever));
+        let follower = &Follower::default();
         std::thread::scope(|scope| {
             let readers: Vec<_> =
                 (0..READERS).map(|seed| scope.spawn(move || read(shared, reads, seed as u64))).collect();
             let prober = scope.spawn(move || probe(shared, probes, probing));
-            let follower = scope.spawn(|| follow(shared, probes));
+            let following = scope.spawn(|| follower.follow(shared, probes));
             let measured = self.peak_and_steady(server, shared);
             shared.stop();
             let mut reads = Reads::default();
@@ -114,9 +119,13 @@ impl Steady {
                 reads.append(reader.join().expect("a reader does not panic"));
             }
             let probed = prober.join().expect("the prober does not panic");
-            let seen = follower.join().expect("the reader of changes does not panic");
-            let (peak, seconds) = measured?;
-            Ok((peak, seconds, Beside { reads, probed, seen }))
+            let views = measured.and_then(|measured| Ok((measured, check_views(shared, probes, follower)?)));
+            follower.end();
+            following.join().expect("the reader of changes does not panic");
+            let ((peak, seconds), views) = views?;
+            let seen = std::mem::take(&mut *follower.seen());
+            ensure!(seen.resets == 0, "the reader of changes was told to forget everything, {} times", seen.resets);
+            Ok((peak, seconds, Beside { reads, probed, seen, views }))
         })
     }
 
@@ -183,7 +192,7 @@ impl Steady {
             ),
             Figure::new("acknowledged", taken as f64 / lasted, "events/s"),
         ];
-        let Beside { reads, probed, seen } = beside;
+        let Beside { reads, probed, seen, .. } = beside;
         let mut acknowledged = sent.acknowledged.clone();
         figures.extend(times(&format!("batch of {batch}, due to acknowledged"), &mut acknowledged));
         let mut timed = [
@@ -229,25 +238,20 @@ fn times(what: &str, times: &mut Times) -> Vec<Figure> {
 struct Entry<'l> {
     #[serde(borrow)]
     key: &'l str,
-    version: u64,
     #[serde(borrow)]
     document: &'l RawValue,
 }
 
-/// All views over HTTP, against the ledger and against what the reader of changes was told; how many there are.
-fn check_views(shared: &Shared, probes: &Probes, seen: &Seen) -> anyhow::Result<u64> {
-    let started = Instant::now();
+/// All views over HTTP, against the ledger, and against what the reader of changes was told in the end; how many there
+/// are.
+fn check_views(shared: &Shared, probes: &Probes, follower: &Follower) -> anyhow::Result<u64> {
     let connection = Connection::open(shared.address)?;
     let (stream, begun) = connection.stream("/v1/views/user-activity", "accept: application/x-ndjson\r\n")?;
-    let (mut views, mut workload_views) = (0, 0);
+    let mut views: Vec<(String, String)> = Vec::new();
+    let mut workload_views = 0;
     for line in BufReader::new(Cursor::new(begun).chain(stream)).lines() {
         let line = line.context("reading all views")?;
-        let Entry { key: found, version, document } =
-            serde_json::from_str(&line).with_context(|| format!("no view: {line}"))?;
-        views += 1;
-        // A snapshot makes another version of the same document.
-        let told = seen.last.get(found).filter(|told| told.version <= version && told.is_document(document.get()));
-        ensure!(told.is_some(), "{found} has version {version}: {document}, and told was {:?}", seen.last.get(found));
+        let Entry { key: found, document } = serde_json::from_str(&line).with_context(|| format!("no view: {line}"))?;
         if let Some(probe) = found.strip_prefix(PREFIX) {
             let document: Value = serde_json::from_str(document.get())?;
             let sent = probes.sent(probe.parse()?);
@@ -258,10 +262,16 @@ fn check_views(shared: &Shared, probes: &Probes, seen: &Seen) -> anyhow::Result<
             shared.ledger.check(number, document.get())?;
             workload_views += 1;
         }
+        views.push((found.to_owned(), document.get().to_owned()));
     }
     let right = shared.ledger.views()?;
     ensure!(workload_views == right, "wrong answer: {workload_views} views; right are {right}");
-    ensure!(seen.resets == 0, "the reader of changes was told to forget everything, {} times", seen.resets);
-    eprintln!("bench: {views} views are right, read in {:.1} s", started.elapsed().as_secs_f64());
-    Ok(views)
+    let began = Instant::now();
+    while let Some((key, document)) = views.iter().find(|(key, document)| !follower.seen().is_told(key, document)) {
+        let told = follower.seen().last.get(key).copied();
+        ensure!(began.elapsed() < TOLD_WAIT_MAX, "the reader of changes was never told {document}, but {told:?}");
+        std::thread::sleep(TOLD_LOOK_EVERY);
+    }
+    eprintln!("bench: {} views are right, and all are told after {:.1} s", views.len(), began.elapsed().as_secs_f64());
+    Ok(views.len() as u64)
 }
