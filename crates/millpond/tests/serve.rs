@@ -3,6 +3,7 @@
 //! `MILLPOND_CONNECTIONS=10000` makes the crowds as large as the server allows by default.
 #![expect(clippy::unwrap_used, reason = "all of this is test code, its helpers too")]
 
+#[expect(dead_code, reason = "the tests of files use more of it")]
 mod common;
 #[path = "common/server.rs"]
 mod server;
@@ -65,7 +66,8 @@ fn what_cannot_be_served_is_refused_with_what_to_do() {
         ("--snapshot-age 5".to_owned(), 2, &["such as 12h"]),
         ("--connections-max 0".to_owned(), 2, &["--connections-max"]),
     ] {
-        home.millpond(&format!("serve {line}")).fails(code, says);
+        let listen = if line.contains("--listen") { "" } else { "--listen 127.0.0.1:0" }; // no fixed port
+        home.millpond(&format!("serve {line} {listen}")).fails(code, says);
     }
     let _server = Server::start(&home, "");
     home.millpond("serve --listen 127.0.0.1:0").fails(5, &["in use by process"]);
@@ -84,8 +86,8 @@ fn it_says_where_it_serves_and_tells_the_service_manager() {
     };
     let mut command = home.command("serve join.toml --listen 127.0.0.1:0 --log json");
     let errors = std::fs::File::create(home.path("serve.err")).unwrap();
-    let mut child = command.env("NOTIFY_SOCKET", &socket).stderr(errors).stdout(std::process::Stdio::piped());
-    let mut child = child.spawn().unwrap();
+    let command = command.env("NOTIFY_SOCKET", &socket).stderr(errors).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
     assert_eq!(told(), "READY=1");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(told(), "STOPPING=1");
@@ -97,6 +99,19 @@ fn it_says_where_it_serves_and_tells_the_service_manager() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(line["level"].is_string(), "{line}");
     }
+}
+
+/// Nobody read the log any more: saying "stopping" panicked, and the server never stopped.
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let home = home();
+    let mut command = home.command("serve join.toml --listen 127.0.0.1:0");
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    let mut first = [0];
+    assert_eq!(child.stdout.take().unwrap().read(&mut first).unwrap(), 1);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

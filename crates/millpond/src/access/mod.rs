@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use clap::ValueEnum;
-use millpond_client::wire::Problem;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::edge::{Peer, Sparse};
+use crate::http::{Problem, Word};
 pub(crate) use tokens::{Added, Stamp, Tokens};
 
 /// How often the tokens' file is looked at, when a request comes.
@@ -164,30 +164,27 @@ pub(crate) async fn guard(
 
 fn refusal(decision: Decision, scope: Scope) -> Response {
     let scope = scope.name();
-    let (status, word, title, detail, challenge) = match decision {
+    let (problem, challenge) = match decision {
         Decision::Lacks(_) => (
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "The token does not allow this",
-            format!("this needs a token with the scope `{scope}`: `millpond token add NAME --scope {scope}` makes one"),
+            Problem::new(
+                Word::Forbidden,
+                format!(
+                    "this needs a token with the scope `{scope}`: `millpond token add NAME --scope {scope}` makes one"
+                ),
+            ),
             format!("Bearer realm=\"millpond\", error=\"insufficient_scope\", scope=\"{scope}\""),
         ),
         _ => (
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "A token is needed",
-            format!(
-                "send `Authorization: Bearer TOKEN` with a token of the scope `{scope}`; the one that came, if any, is not known"
+            Problem::new(
+                Word::Unauthorized,
+                format!(
+                    "send `Authorization: Bearer TOKEN` with a token of the scope `{scope}`; the one that came, if any, is not known"
+                ),
             ),
             "Bearer realm=\"millpond\"".to_owned(),
         ),
     };
-    let kind = format!("urn:millpond:{word}");
-    let problem = Problem { kind, title: title.to_owned(), status: status.as_u16(), detail, faults: Vec::new() };
-    let body = serde_json::to_vec(&problem).expect("texts and numbers are JSON");
-    let headers =
-        [(header::CONTENT_TYPE, "application/problem+json".to_owned()), (header::WWW_AUTHENTICATE, challenge)];
-    (status, headers, body).into_response()
+    ([(header::WWW_AUTHENTICATE, challenge)], problem).into_response()
 }
 
 #[cfg(test)]

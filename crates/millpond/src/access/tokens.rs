@@ -178,6 +178,7 @@ fn change<R>(dir: &Path, change: impl FnOnce(&mut Tokens) -> Result<R>) -> Resul
     let path = dir.join(LOCK_FILE);
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let lock = lock.with_context(|| format!("cannot write {}", path.display()))?;
+    let _ = belongs_as(&lock, dir);
     lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     let (mut tokens, _) = Tokens::read(dir)?;
     let done = change(&mut tokens)?;
@@ -191,12 +192,22 @@ fn write(dir: &Path, tokens: &Tokens) -> Result<()> {
     let _ = fs::remove_file(&temporary); // a crash's; it might have another mode
     let written = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        belongs_as(&file, dir)?;
         file.write_all(text(tokens).as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
         File::open(dir)?.sync_all()
     };
     written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What root writes into the folder of a service must be the service's.
+fn belongs_as(file: &File, dir: &Path) -> std::io::Result<()> {
+    let (owner, now) = (fs::metadata(dir)?, file.metadata()?);
+    if rustix::process::geteuid().is_root() && (owner.uid(), owner.gid()) != (now.uid(), now.gid()) {
+        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
 }
 
 fn text(Tokens(tokens): &Tokens) -> String {

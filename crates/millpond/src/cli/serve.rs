@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use crate::access::Scope;
@@ -26,10 +27,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE", env = "MILLPOND_TLS_KEY", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
     /// Listen beyond this machine without TLS or without tokens: something in front must protect it
-    #[arg(long, env = "MILLPOND_INSECURE")]
+    #[arg(long, env = "MILLPOND_INSECURE", value_parser = BoolishValueParser::new())]
     pub(crate) insecure: bool,
     /// Make views anew where a definition has changed, before serving
-    #[arg(long, env = "MILLPOND_REBUILD")]
+    #[arg(long, env = "MILLPOND_REBUILD", value_parser = BoolishValueParser::new())]
     pub(crate) rebuild: bool,
     #[command(flatten)]
     pub(crate) limits: Limits,
@@ -68,7 +69,7 @@ pub(crate) struct Limits {
 #[derive(Debug, Args)]
 pub(crate) struct UpkeepArgs {
     /// No snapshots and trims in the background
-    #[arg(long, env = "MILLPOND_NO_UPKEEP")]
+    #[arg(long, env = "MILLPOND_NO_UPKEEP", value_parser = BoolishValueParser::new())]
     pub(crate) no_upkeep: bool,
     /// Of a core's time, at most so much for snapshots and trims
     #[arg(long, value_name = "PERCENT", env = "MILLPOND_UPKEEP_SHARE", default_value_t = 25,

@@ -55,7 +55,8 @@ fn log(form: LogForm) -> Result<()> {
         Err(_) => EnvFilter::new("info"),
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second one in a process would be a bug; it says so itself.
+    // That nobody reads the log (any more) must stop nothing; by default it would be a panic.
+    let lines = lines.log_internal_errors(false);
     match form {
         LogForm::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
         LogForm::Json => lines.json().flatten_event(true).init(),

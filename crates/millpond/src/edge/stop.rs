@@ -15,8 +15,8 @@ pub(crate) fn on_signal() -> io::Result<watch::Receiver<bool>> {
     let (stop, stopping) = watch::channel(false);
     tokio::spawn(async move {
         let name = next(&mut interrupt, &mut terminate).await;
-        tracing::info!(signal = name, "stopping: no new connections, requests in progress may end");
         stop.send_replace(true);
+        tracing::info!(signal = name, "stopping: no new connections, requests in progress may end");
         let name = next(&mut interrupt, &mut terminate).await;
         tracing::warn!(signal = name, "stopped at once; nothing acknowledged is lost");
         std::process::exit(AT_ONCE);

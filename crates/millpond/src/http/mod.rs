@@ -41,7 +41,7 @@ use crate::service::{Clock, Service};
 use body::Budget;
 pub(crate) use filter::Filter;
 use metrics::Metrics;
-use problem::{Problem, Word};
+pub(crate) use problem::{Problem, Word};
 
 /// What requests may take.
 #[derive(Clone, Copy, Debug)]

@@ -70,7 +70,7 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(word: Word, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(word: Word, detail: impl Into<String>) -> Self {
         Self { word, detail: detail.into(), faults: Vec::new(), close: false }
     }
 
