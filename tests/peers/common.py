@@ -63,11 +63,16 @@ class Server:
         return self
 
     def __exit__(self, kind, *_):
-        if self.process.poll() is None:
+        ended = self.process.poll()
+        if ended is None:
             self.process.kill()
             self.process.wait()
         if kind is None:
             self.check_log()
+        else:
+            self.log.seek(0)
+            print(f"the server had {'ended with ' + str(ended) if ended is not None else 'not ended'}; its log:")
+            print(self.log.read()[-4000:])
         self.log.close()
         self.folder.cleanup()
 
