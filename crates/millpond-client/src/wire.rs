@@ -167,7 +167,7 @@ pub struct FieldExplanation {
     /// Its fold, as the definition names it.
     pub fold: String,
     /// Its value in the document.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     pub value: Box<RawValue>,
     /// Its value if there were no tail; absent without a snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,7 +182,7 @@ pub struct FieldExplanation {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FieldSnapshot {
     /// The value at the snapshot.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     pub value: Box<RawValue>,
     /// The highest closed position.
     pub through: String,
@@ -201,7 +201,7 @@ pub struct Cause {
     #[serde(rename = "type")]
     pub kind: String,
     /// What it gives by itself.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     pub gives: Box<RawValue>,
 }
 

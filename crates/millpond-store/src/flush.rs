@@ -13,79 +13,83 @@ use crate::lsm::{Lsm, encode_row_value};
 use crate::memtable::{Memtable, NO_ROW};
 use crate::op::{RowRef, Table};
 
-/// A memtable that is not written to any more, and the records as they were when it was frozen.
+/// A memtable that is not written to any more, and the keys that it changed.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) memtable: Memtable,
-    keys: Vec<FrozenKey>,
-    /// Keys and encoded records, one after the other.
-    bytes: Vec<u8>,
+    pub(crate) keys: Vec<FrozenKey>,
 }
 
+/// A key that changed.
 #[derive(Debug)]
-struct FrozenKey {
-    slot: SlotIndex,
-    key: (usize, usize),
-    record: (usize, usize),
-    head: u32,
+pub(crate) struct FrozenKey {
+    pub(crate) slot: SlotIndex,
+    /// Its newest row.
+    pub(crate) head: u32,
     /// Rows at or below are deleted.
-    trimmed_to: Option<Position>,
+    pub(crate) trimmed_to: Option<Position>,
 }
 
-impl Frozen {
-    pub(crate) fn new(memtable: Memtable) -> Self {
-        Self { memtable, keys: Vec::new(), bytes: Vec::new() }
-    }
+/// Keys and encoded records, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    bytes: Vec<u8>,
+    /// Where each key and its record end.
+    ends: Vec<(usize, usize)>,
+}
 
-    /// Adds a key that changed since the last freeze.
-    pub(crate) fn add(
-        &mut self,
-        slot: SlotIndex,
-        key: &str,
-        head: u32,
-        trimmed_to: Option<Position>,
-        encode: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let start = self.bytes.len();
+impl Records {
+    pub(crate) fn add(&mut self, key: &str, encode: impl FnOnce(&mut Vec<u8>)) {
         self.bytes.extend_from_slice(key.as_bytes());
         let middle = self.bytes.len();
         encode(&mut self.bytes);
-        let record = (middle, self.bytes.len());
-        self.keys.push(FrozenKey { slot, key: (start, middle), record, head, trimmed_to });
+        self.ends.push((middle, self.bytes.len()));
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn key(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before].1);
+        &self.bytes[start..self.ends[index].0]
+    }
+
+    fn record(&self, index: usize) -> &[u8] {
+        let (middle, end) = self.ends[index];
+        &self.bytes[middle..end]
+    }
+}
+
+impl Frozen {
     pub(crate) fn slots(&self) -> impl Iterator<Item = SlotIndex> {
         self.keys.iter().map(|key| key.slot)
     }
 
-    fn part(&self, (from, to): (usize, usize)) -> &[u8] {
-        &self.bytes[from..to]
-    }
-
-    /// Writes everything to the tables.
+    /// Writes everything to the tables, given the record of each key.
     ///
     /// # Errors
     /// If the tables cannot be written: the log still has it all.
-    pub(crate) fn flush(&self, lsm: &Lsm) -> Result<(), Error> {
-        let mut order: Vec<&FrozenKey> = self.keys.iter().collect();
-        order.sort_unstable_by(|a, b| self.part(a.key).cmp(self.part(b.key)));
-        self.flush_rows(lsm, &order).map_err(|error| lsm.failed(error))?;
-        self.flush_records(lsm, &order).map_err(|error| lsm.failed(error))?;
+    pub(crate) fn flush(&self, lsm: &Lsm, records: &Records) -> Result<(), Error> {
+        let mut order: Vec<usize> = (0..self.keys.len()).collect();
+        order.sort_unstable_by(|a, b| records.key(*a).cmp(records.key(*b)));
+        self.flush_rows(lsm, records, &order).map_err(|error| lsm.failed(error))?;
+        flush_records(lsm, records, &order).map_err(|error| lsm.failed(error))?;
         for table in Table::ALL {
             self.flush_side(lsm, table).map_err(|error| lsm.failed(error))?;
         }
         Ok(())
     }
 
-    fn flush_rows(&self, lsm: &Lsm, order: &[&FrozenKey]) -> Result<(), fjall::Error> {
-        if order.iter().all(|key| key.head == NO_ROW && key.trimmed_to.is_none()) {
+    fn flush_rows(&self, lsm: &Lsm, records: &Records, order: &[usize]) -> Result<(), fjall::Error> {
+        if self.keys.iter().all(|key| key.head == NO_ROW && key.trimmed_to.is_none()) {
             return Ok(());
         }
         let mut ingestion = lsm.events.start_ingestion()?;
         let (mut row_key, mut value) = (Vec::new(), Vec::new());
         let mut rows: Vec<RowRef<'_>> = Vec::new();
-        for frozen in order {
-            let key = self.part(frozen.key);
+        for index in order {
+            let (frozen, key) = (&self.keys[*index], records.key(*index));
             if let Some(trimmed_to) = &frozen.trimmed_to {
                 for dead in covered(lsm, key, trimmed_to)? {
                     ingestion.write_tombstone(dead)?;
@@ -112,17 +116,6 @@ impl Frozen {
         ingestion.finish()
     }
 
-    fn flush_records(&self, lsm: &Lsm, order: &[&FrozenKey]) -> Result<(), fjall::Error> {
-        if order.is_empty() {
-            return Ok(());
-        }
-        let mut ingestion = lsm.views.start_ingestion()?;
-        for frozen in order {
-            ingestion.write(self.part(frozen.key), self.part(frozen.record))?;
-        }
-        ingestion.finish()
-    }
-
     fn flush_side(&self, lsm: &Lsm, table: Table) -> Result<(), fjall::Error> {
         let mut values = self.memtable.side_of(table, &[]).peekable();
         if values.peek().is_none() {
@@ -137,6 +130,17 @@ impl Frozen {
         }
         ingestion.finish()
     }
+}
+
+fn flush_records(lsm: &Lsm, records: &Records, order: &[usize]) -> Result<(), fjall::Error> {
+    if order.is_empty() {
+        return Ok(());
+    }
+    let mut ingestion = lsm.views.start_ingestion()?;
+    for index in order {
+        ingestion.write(records.key(*index), records.record(*index))?;
+    }
+    ingestion.finish()
 }
 
 /// The keys of the rows in the table at or below a position.

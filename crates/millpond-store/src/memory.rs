@@ -10,7 +10,7 @@ use millpond_core::{At, Join, store::Row};
 use crate::cache::{Cache, SlotIndex};
 use crate::counters::Counters;
 use crate::error::Error;
-use crate::flush::Frozen;
+use crate::flush::{Frozen, FrozenKey, Records};
 use crate::lsm::Lsm;
 use crate::memtable::{Memtable, NO_ROW};
 use crate::op::{Op, RowRef, Table, read_op, text};
@@ -237,31 +237,47 @@ impl Memory {
         Ok(())
     }
 
-    /// Freezes the memtable, with the records as they are now. All of it must be durable.
+    /// Freezes the memtable, all of which must be durable. It touches every changed slot, so it
+    /// does little with each: their records are encoded later, a few at a time.
     pub(crate) fn freeze(&mut self) -> Arc<Frozen> {
-        let mut memtable = std::mem::take(&mut self.active);
+        let next = self.active.successor();
+        let mut memtable = std::mem::replace(&mut self.active, next);
         let flushed = postcard::to_stdvec(&memtable.last_commit).expect("a number always has bytes");
         memtable.put(Table::Meta, FLUSHED, Some(&flushed));
-        let mut frozen = Frozen::new(memtable);
         self.dirty_bytes = 0;
         self.fresh_frozen = std::mem::take(&mut self.fresh);
         self.fresh_frozen.slots = std::mem::take(&mut self.dirty);
+        let mut keys = Vec::with_capacity(self.fresh_frozen.slots.len());
         for slot in self.fresh_frozen.slots.iter().copied() {
-            self.cache.reaccount(slot);
             let known = self.cache.slot_mut(slot);
-            let bytes = known.record.state.bytes();
-            if bytes > STATE_BYTES_WARN && self.large.len() < LARGE_SHOWN_MAX {
-                self.large.insert(known.key.clone(), bytes);
-            }
             known.dirty = false;
             known.frozen = true;
             known.heads = [NO_ROW, known.heads[0]];
             let trimmed_to = if std::mem::take(&mut known.trim) { known.record.trimmed_to.clone() } else { None };
-            frozen.add(slot, &known.key, known.heads[1], trimmed_to, |out| known.record.encode_into(out));
+            keys.push(FrozenKey { slot, head: known.heads[1], trimmed_to });
         }
-        let frozen = Arc::new(frozen);
+        let frozen = Arc::new(Frozen { memtable, keys });
         self.frozen = Some(Arc::clone(&frozen));
         frozen
+    }
+
+    /// Takes down the records of some frozen keys as they are now, perhaps newer than the frozen
+    /// rows: replay knows by a record's commit what is in it. Stops before one that is not durable yet; whether it took
+    /// down all.
+    pub(crate) fn take_down(&mut self, keys: &[FrozenKey], records: &mut Records) -> bool {
+        for frozen in keys {
+            let known = self.cache.slot(frozen.slot);
+            if known.record.commit > self.durable {
+                return false;
+            }
+            let bytes = known.record.state.bytes();
+            if bytes > STATE_BYTES_WARN && self.large.len() < LARGE_SHOWN_MAX {
+                self.large.insert(known.key.clone(), bytes);
+            }
+            records.add(&known.key, |out| known.record.encode_into(out));
+            self.cache.reaccount(frozen.slot);
+        }
+        true
     }
 
     /// Forgets the frozen memtable, whose content the tables hold now.

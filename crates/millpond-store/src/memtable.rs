@@ -39,6 +39,18 @@ struct Entry {
 }
 
 impl Memtable {
+    /// An empty one with room for as much as this one has, so that it does not have to grow while
+    /// others wait.
+    pub(crate) fn successor(&self) -> Self {
+        Self {
+            arena: Vec::with_capacity(self.arena.len()),
+            rows: Vec::with_capacity(self.rows.len()),
+            index: HashTable::with_capacity(self.rows.len()),
+            last_commit: self.last_commit,
+            ..Self::default()
+        }
+    }
+
     /// Indexes the row that lies at `offset`, after `previous` of the same key.
     pub(crate) fn push(&mut self, offset: usize, previous: u32, key: &str, at: At<'_>) -> u32 {
         let hash = self.hash(key, at);

@@ -372,10 +372,8 @@ fn crowds_that_ask_nothing_lock_nobody_out() {
     let home = home();
     let crowd = Crowd::new();
     let server = Server::start(&home, &format!("join.toml --connections-max {}", crowd.max));
-    let body = login(1);
-    let mut busy = server.connect();
-    busy.begins_to_post(&body);
-    assert_eq!(server.get("/readyz", None).status, 200);
+    let mut reader = server.connect();
+    assert_eq!(reader.get("/v1/changes/user-activity", None).status, 200);
     for (kind, says) in [
         ("silent", String::new()),
         ("half a head", "GET /healthz HTTP/1.1\r\nhost: localhost\r\n".to_owned()),
@@ -395,8 +393,15 @@ fn crowds_that_ask_nothing_lock_nobody_out() {
         eprintln!("{} connections, {kind}: {} MiB resident, {each} bytes each", crowd.max, after >> 20);
         assert!(each < 64 << 10, "{kind}: {each} bytes a connection");
     }
-    let answer = busy.ends_to_post(&body).unwrap();
-    assert_eq!(answer.status, 200, "a request in progress is never cut for others");
+    let (mut poster, body) = (server.connect(), login(1));
+    poster.begins_to_post(&body);
+    assert_eq!(poster.ends_to_post(&body).unwrap().status, 200);
+    let (mut heard, mut byte) = (String::new(), [0]);
+    while !heard.ends_with("event: change") {
+        let read = reader.0.read(&mut byte).unwrap();
+        assert_eq!(read, 1, "a request in progress was cut for others; it heard {heard:?}");
+        heard.push(char::from(byte[0]));
+    }
     server.signal(Signal::TERM);
     server.ends(0);
 }

@@ -40,9 +40,9 @@ pub use verify::{KeyDifference, Verified};
 
 use crate::counters::Counters;
 use crate::error::Error;
-use crate::flush::Frozen;
+use crate::flush::{Frozen, Records};
 use crate::log::Log;
-use crate::lsm::Lsm;
+use crate::lsm::{Lsm, Sight};
 use crate::memory::Memory;
 
 /// How much memory the store may take, and whether it waits for the disk.
@@ -183,6 +183,13 @@ impl Store {
         self.flush_log(&mut writer.log)
     }
 
+    /// All tables as of one moment: nobody commits between the flush and the look.
+    fn flushed_sight(&self) -> Result<Sight, Error> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.flush_log(&mut writer.log)?;
+        Ok(self.lsm.sight())
+    }
+
     fn flush_log(&self, log: &mut Log) -> Result<(), Error> {
         let memory = self.thawed()?;
         if memory.active.is_empty() {
@@ -274,7 +281,7 @@ fn flush_all(frozen: &mpsc::Receiver<Arc<Frozen>>, lsm: &Lsm, shared: &Shared) {
     while let Ok(next) = frozen.recv() {
         // A panic must stop the store too, or whoever waits for this flush would wait for ever.
         let flushed = panic::catch_unwind(AssertUnwindSafe(|| {
-            next.flush(lsm)?;
+            next.flush(lsm, &take_down(&next, shared)?)?;
             shared.lock().thaw(&next);
             Ok::<_, Error>(())
         }));
@@ -289,4 +296,19 @@ fn flush_all(frozen: &mpsc::Receiver<Arc<Frozen>>, lsm: &Lsm, shared: &Shared) {
         }
         shared.changed.notify_all();
     }
+}
+
+/// The records of all frozen keys, a few under each lock.
+fn take_down(frozen: &Frozen, shared: &Shared) -> Result<Records, Error> {
+    const KEYS_A_LOCK: usize = 256;
+    let mut records = Records::default();
+    while records.len() < frozen.keys.len() {
+        let mut memory = usable(shared.lock())?;
+        let end = frozen.keys.len().min(records.len() + KEYS_A_LOCK);
+        if !memory.take_down(&frozen.keys[records.len()..end], &mut records) {
+            // A key is being committed: what is not durable must not be in the tables before the log.
+            drop(shared.changed.wait(memory).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+    Ok(records)
 }

@@ -42,11 +42,7 @@ impl Store {
         mut found: impl FnMut(KeyDifference),
         mut progress: impl FnMut(&Verified),
     ) -> Result<Verified, Error> {
-        self.flush()?;
-        // Between flushes the tables are of one moment.
-        let memory = self.thawed()?;
-        let sight = self.lsm.sight();
-        drop(memory);
+        let sight = self.flushed_sight()?;
         let parsed = sight.scan(&self.lsm, &self.lsm.events, Vec::new()).map(|item| {
             let (key, value) = item?;
             let (of, row) = self.lsm.parse_row(&key, &value)?;

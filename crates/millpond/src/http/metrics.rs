@@ -151,7 +151,8 @@ fn joins(registry: &mut Registry, joins: &Joins) {
         read.extend(known);
     }
     registry.register("millpond_join_up", "Whether the join takes events and answers", up);
-    let counters: [(&str, &str, fn(&Counters) -> u64); 10] = [
+    type Count = (&'static str, &'static str, fn(&Counters) -> u64);
+    let counters: [Count; 10] = [
         ("millpond_events_received", "Events received, one a key they join", |counters| counters.received),
         ("millpond_events_accepted", "Events stored and folded", |counters| counters.accepted),
         ("millpond_events_duplicate", "Events known already", |counters| counters.duplicate),

@@ -7,7 +7,6 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response as HttpResponse};
 use millpond_client::wire;
 use serde_json::{Value, json};
-use utoipa::PartialSchema;
 use utoipa::openapi::path::{
     Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, ParameterStyle, PathsBuilder,
 };
@@ -20,6 +19,7 @@ use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, InfoBuilder, KnownFormat, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required,
     Response, ResponseBuilder, Schema, Type,
 };
+use utoipa::{PartialSchema, ToSchema};
 
 use super::framing::CONTENT_TYPES;
 use super::joins::DEFINITION_TYPES;
@@ -60,27 +60,32 @@ fn components() -> Components {
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A token made by `millpond token add`, with the scope that the operation names. A server without tokens asks for none"))
         .build();
-    ComponentsBuilder::new()
-        .schema_from::<wire::Taken>()
-        .schema_from::<wire::ViewPage>()
-        .schema_from::<wire::Change>()
-        .schema_from::<wire::EventPage>()
-        .schema_from::<wire::Explained>()
-        .schema_from::<wire::Snapshotted>()
-        .schema_from::<wire::Trimmed>()
-        .schema_from::<wire::LatePage>()
-        .schema_from::<wire::LateChoice>()
-        .schema_from::<wire::QuarantinePage>()
-        .schema_from::<wire::Done>()
-        .schema_from::<wire::Retried>()
-        .schema_from::<wire::Erased>()
-        .schema_from::<wire::JoinList>()
-        .schema_from::<wire::JoinPut>()
-        .schema_from::<wire::Stats>()
-        .schema_from::<wire::Verified>()
-        .schema_from::<wire::Problem>()
-        .security_scheme(SECURITY, SecurityScheme::Http(bearer))
-        .build()
+    let mut schemas = Vec::new();
+    add::<wire::Taken>(&mut schemas);
+    add::<wire::ViewPage>(&mut schemas);
+    add::<wire::Change>(&mut schemas);
+    add::<wire::EventPage>(&mut schemas);
+    add::<wire::Explained>(&mut schemas);
+    add::<wire::Snapshotted>(&mut schemas);
+    add::<wire::Trimmed>(&mut schemas);
+    add::<wire::LatePage>(&mut schemas);
+    add::<wire::LateChoice>(&mut schemas);
+    add::<wire::QuarantinePage>(&mut schemas);
+    add::<wire::Done>(&mut schemas);
+    add::<wire::Retried>(&mut schemas);
+    add::<wire::Erased>(&mut schemas);
+    add::<wire::JoinList>(&mut schemas);
+    add::<wire::JoinPut>(&mut schemas);
+    add::<wire::Stats>(&mut schemas);
+    add::<wire::Verified>(&mut schemas);
+    add::<wire::Problem>(&mut schemas);
+    ComponentsBuilder::new().schemas_from_iter(schemas).security_scheme(SECURITY, SecurityScheme::Http(bearer)).build()
+}
+
+/// A type's schema, and those that it names.
+fn add<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+    schemas.push((T::name().into_owned(), T::schema()));
+    T::schemas(schemas);
 }
 
 fn operation(route: &Route) -> Operation {

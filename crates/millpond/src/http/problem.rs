@@ -46,7 +46,6 @@ words! {
     NotFound = "not-found", NOT_FOUND, "There is no such thing";
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "This cannot be done here";
     Timeout = "timeout", REQUEST_TIMEOUT, "The request came too slowly";
-    Conflict = "conflict", CONFLICT, "This does not fit what is there";
     BeforeSnapshot = "before-snapshot", CONFLICT, "The history of that time is gone";
     DefinitionChanged = "definition-changed", CONFLICT, "The definition makes other views";
     TooLarge = "too-large", PAYLOAD_TOO_LARGE, "The request is too large";
