@@ -75,9 +75,19 @@ def wrong_events_go_into_quarantine(failure, case, response):
 
 
 def some_members_exclude_each_other(failure, case, response):
-    """OpenAPI cannot say it of parameters: `at` and `explain`; or it is said in words."""
-    told = response.json().get("detail", "") if isinstance(failure, RejectedPositiveData) else ""
-    return any(words in told for words in ("`at` and `explain` exclude each other", "does not say which events are meant"))
+    """Rules between parameters, or between members of a choice: the document has them in words."""
+    rules = ("`at` and `explain` exclude each other", "the body does not say which events are meant")
+    return any(rule in refusal(failure, response) for rule in rules)
 
 
-DELIBERATE = [wrong_events_go_into_quarantine, some_members_exclude_each_other]
+def fields_are_those_of_the_join(failure, case, response):
+    """Which fields `where` may name depends on the join; the answer lists them."""
+    return "; the views have `id`, " in refusal(failure, response)
+
+
+def refusal(failure, response):
+    """What was said to a request that follows the document."""
+    return response.json()["detail"] if isinstance(failure, RejectedPositiveData) else ""
+
+
+DELIBERATE = [wrong_events_go_into_quarantine, some_members_exclude_each_other, fields_are_those_of_the_join]

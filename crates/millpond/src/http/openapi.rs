@@ -242,6 +242,7 @@ fn answer(route: &Route, gives: &Gives) -> Response {
             Content::Schema(name) => Ref::from_schema_name(*name).into(),
             Content::Object => RefOr::T(Schema::from(ObjectBuilder::new().schema_type(SchemaType::Type(Type::Object)))),
             Content::Text => String::schema(),
+            Content::Stream => RefOr::T(Schema::from(streamed())),
             Content::Bytes => {
                 RefOr::T(Schema::from(string().format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))))
             }
@@ -255,6 +256,18 @@ fn answer(route: &Route, gives: &Gives) -> Response {
         response = response.header("ETag", tag.build());
     }
     response.build()
+}
+
+/// An event of the stream of changes, of which there are any number.
+fn streamed() -> ObjectBuilder {
+    let data = string().description(Some("Of a `change`, a JSON text: a Change. Of a `reset`, a JSON object with the reason"));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::Object))
+        .property("event", string().enum_values(Some(["change", "reset"])))
+        .property("id", string().description(Some("Comes back as `Last-Event-ID`")))
+        .property("data", data)
+        .required("event")
+        .required("data")
 }
 
 /// The problems an operation may answer, by status.

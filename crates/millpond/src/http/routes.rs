@@ -52,6 +52,8 @@ pub(super) enum Content {
     /// Any JSON object.
     Object,
     Text,
+    /// Server-sent events.
+    Stream,
     Bytes,
 }
 
@@ -188,7 +190,7 @@ fn of_views() -> Vec<Route> {
             .gives(OK, "What is gone", json!("Trimmed")),
         route!(Get "/v1/changes/{join}", READ, "followChanges", changes::changes, "Changes of views as server-sent events: `change` with a Change, `reset` when everything known must be forgotten. Resumes by `Last-Event-ID`")
             .params(CHANGES)
-            .gives(OK, "The stream; it ends when the join is no longer served", &[("text/event-stream", Content::Text)]),
+            .gives(OK, "The stream; it ends when the join is no longer served", &[("text/event-stream", Content::Stream)]),
     ]
 }
 
