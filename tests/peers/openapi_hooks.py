@@ -2,6 +2,8 @@
 that say something, and which refusals are meant. Requests that shall be wrong stay as they are."""
 
 import json
+import os
+import urllib.request
 
 import schemathesis
 from schemathesis.generation import GenerationMode
@@ -9,7 +11,8 @@ from schemathesis.specs.openapi.checks import AcceptedNegativeData, RejectedPosi
 
 from common import EXAMPLES
 
-JOINS = {"user-activity": ["user-1", "user-2", "user-3"], "device-fleet": ["dev-1", "dev-2"]}
+# Keys of the joins that openapi.py serves.
+JOINS = {"hurried": ["user-1", "user-2", "user-3"], "device-fleet": ["north", "south"]}
 DEFINITION = (EXAMPLES / "user-activity" / "join.toml").read_text()
 EVENTS = [json.loads(line) for line in (EXAMPLES / "user-activity" / "events.ndjson").read_text().splitlines()]
 
@@ -18,6 +21,9 @@ EVENTS = [json.loads(line) for line in (EXAMPLES / "user-activity" / "events.ndj
 def before_call(ctx, case, kwargs):
     """In every other sound request, names and bodies of things that are there."""
     name = case.operation.definition.raw.get("operationId")
+    if name in ("putJoin", "removeJoin") and case.path_parameters.get("join") in JOINS:
+        # The joins of the others stay, whatever is wrong with the request.
+        case.path_parameters["join"] = "spare-0"
     if not sound(case) or name is None:
         return
     chance = sum(map(ord, case.id))
@@ -26,13 +32,17 @@ def before_call(ctx, case, kwargs):
         case.path_parameters["join"] = join
         if "key" in case.path_parameters and chance % 3:
             case.path_parameters["key"] = JOINS[join][chance % len(JOINS[join])]
+    if "id" in case.path_parameters and chance % 3:
+        case.path_parameters["id"] = some_entry(join)
     if name in ("putJoin", "removeJoin"):
-        # The joins of the others stay.
         case.path_parameters["join"] = f"spare-{chance % 3}"
     if name in ("putJoin", "checkDefinition") and chance % 3:
         case.body = DEFINITION.replace("user-activity", case.path_parameters.get("join", "spare"))
     if name in ("putEvents", "putEventsToJoin") and chance % 2:
         case.body = body(case.media_type, EVENTS[chance % 7 :])
+    if name in ("acceptLate", "dropLate") and chance % 2:
+        case.body = {"key": late["key"], "position": late["position"]} if (late := some_late()) else {"all": True}
+        case.path_parameters["join"] = "hurried"
     if name == "followChanges":
         # From now on, a stream may say nothing for long.
         case.query = {**(case.query or {}), "from": "start"}
@@ -40,6 +50,22 @@ def before_call(ctx, case, kwargs):
 
 def sound(case):
     return case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE
+
+
+def some_entry(join):
+    """An entry of the quarantine, or an id that none has."""
+    entries = asked(f"/v1/quarantine/{join}?limit=1")["quarantine"]
+    return entries[0]["id"] if entries else "0" * 32
+
+
+def some_late():
+    entries = asked("/v1/late/hurried?limit=1")["late"]
+    return entries[0] if entries else None
+
+
+def asked(path):
+    with urllib.request.urlopen(os.environ["MILLPOND_URL"] + path) as answer:
+        return json.load(answer)
 
 
 def body(media_type, events):
@@ -81,8 +107,16 @@ def some_members_exclude_each_other(failure, case, response):
 
 
 def fields_are_those_of_the_join(failure, case, response):
-    """Which fields `where` may name depends on the join; the answer lists them."""
-    return "; the views have `id`, " in refusal(failure, response)
+    """Which fields `where` may name depends on the join; the answer lists them. Numbers are bounded
+    by their digits, not by their size."""
+    rules = ("; the views have `id`, ", "numbers have at most 28 digits on each side of the point")
+    return any(rule in refusal(failure, response) for rule in rules)
+
+
+def ids_of_changes_are_opaque(failure, case, response):
+    """An id that the stream did not give is refused; what makes one is nobody's business."""
+    rules = ("expected an id that the stream gave", "is no place in a stream of changes")
+    return any(rule in refusal(failure, response) for rule in rules)
 
 
 def refusal(failure, response):
@@ -90,4 +124,9 @@ def refusal(failure, response):
     return response.json()["detail"] if isinstance(failure, RejectedPositiveData) else ""
 
 
-DELIBERATE = [wrong_events_go_into_quarantine, some_members_exclude_each_other, fields_are_those_of_the_join]
+DELIBERATE = [
+    wrong_events_go_into_quarantine,
+    some_members_exclude_each_other,
+    fields_are_those_of_the_join,
+    ids_of_changes_are_opaque,
+]

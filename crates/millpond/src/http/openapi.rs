@@ -31,6 +31,9 @@ use super::target::KEY_CHARACTERS_MAX;
 const SECURITY: &str = "token";
 /// No control characters: as names, keys and ids have none.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f]*$";
+/// A field, a comparison, a value.
+const CONDITION: &str =
+    r"^[^\s=!<>\u0000-\u001f\u007f][^=!<>\u0000-\u001f\u007f]*(=|!=|<=?|>=?)[^\u0000-\u001f\u007f]*$";
 const ABOUT: &str = "Joins events by key into materialized views. Every answer to an event is durable: acknowledged means on disk. Every error is a problem (RFC 9457) whose `detail` says what to do.";
 
 /// `GET /openapi.json`.
@@ -150,7 +153,7 @@ fn query_parameter(param: &Param) -> Parameter {
     let parameter = parameter.description(Some(param.about));
     match param.kind {
         Kind::Where => {
-            let items = string().max_length(Some(KEY_CHARACTERS_MAX)).pattern(Some("^[^=!<>]+(=|!=|<=?|>=?)"));
+            let items = string().max_length(Some(KEY_CHARACTERS_MAX)).pattern(Some(CONDITION));
             let schema = ArrayBuilder::new().items(RefOr::T(Schema::from(items))).max_items(Some(16));
             parameter.schema(Some(schema)).style(Some(ParameterStyle::Form)).explode(Some(true)).build()
         }
