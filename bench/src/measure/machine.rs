@@ -80,6 +80,11 @@ pub(super) fn peak_rss_bytes(process: &str) -> anyhow::Result<u64> {
     kilobytes(&read(&format!("/proc/{process}/status"))?, "VmHWM:")
 }
 
+/// The memory that a process has resident now.
+pub(super) fn rss_bytes(process: &str) -> anyhow::Result<u64> {
+    kilobytes(&read(&format!("/proc/{process}/status"))?, "VmRSS:")
+}
+
 fn kilobytes(text: &str, label: &str) -> anyhow::Result<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(label)).with_context(|| format!("no {label}"))?;
     Ok(value.trim().trim_end_matches("kB").trim_end().parse::<u64>()? * 1024)

@@ -12,6 +12,8 @@ mod reads;
 mod reopen;
 mod snapshots;
 
+mod serve;
+
 mod child;
 mod inputs;
 mod load;
@@ -30,6 +32,7 @@ pub use child::child;
 pub use figure::{Figure, markdown};
 pub use machine::Machine;
 pub use programs::{Programs, target_dir};
+pub use serve::{Measured, Sample, Steady};
 
 use crate::workload::Workload;
 

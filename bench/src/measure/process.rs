@@ -33,7 +33,8 @@ pub(super) fn run(command: &mut Command) -> anyhow::Result<Finished> {
     observe(child.with_context(|| format!("starting {shown}"))?, started).with_context(|| format!("running {shown}"))
 }
 
-fn observe(mut child: Child, started: Instant) -> anyhow::Result<Finished> {
+/// Waits for the end of a process whose output is piped.
+pub(super) fn observe(mut child: Child, started: Instant) -> anyhow::Result<Finished> {
     let process = child.id().to_string();
     let mut peak = 0;
     while !has_ended(&child)? {
@@ -43,7 +44,7 @@ fn observe(mut child: Child, started: Instant) -> anyhow::Result<Finished> {
     }
     let seconds = started.elapsed().as_secs_f64();
     // It has ended and is not waited for yet: its accounts are still there, and final.
-    let cpu_s = cpu_s(&read(&format!("/proc/{process}/stat"))?)?;
+    let cpu_s = cpu_so_far_s(&process)?;
     let written_bytes = fs::read_to_string(format!("/proc/{process}/io")).ok().and_then(|io| written_bytes(&io));
     let mut stdout = String::new();
     child.stdout.take().context("its output was not piped")?.read_to_string(&mut stdout)?;
@@ -55,6 +56,11 @@ fn observe(mut child: Child, started: Instant) -> anyhow::Result<Finished> {
 fn has_ended(child: &Child) -> anyhow::Result<bool> {
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     Ok(waitid(WaitId::Pid(Pid::from_child(child)), look)?.is_some())
+}
+
+/// User and system time of all threads of a process until now.
+pub(super) fn cpu_so_far_s(process: &str) -> anyhow::Result<f64> {
+    cpu_s(&read(&format!("/proc/{process}/stat"))?)
 }
 
 /// utime and stime of proc_pid_stat(5). The second field is the name in parentheses and may hold anything.

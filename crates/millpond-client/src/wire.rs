@@ -109,6 +109,9 @@ pub struct EventPage {
     pub events: Vec<StoredEvent>,
     /// Earlier events that are trimmed: the snapshot holds them.
     pub trimmed: u64,
+    /// The position up to which they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trimmed_to: Option<String>,
     /// Give it as `after` for the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -326,8 +329,12 @@ pub struct Erased {
     /// Entries of the quarantine whose bytes mention the key, but whose key cannot be read: look at
     /// them, and drop them if they are about it.
     pub quarantine_mentions: Vec<String>,
-    /// Other keys that some of the removed events had joined too: their copies remain there.
+    /// Other keys that some of the removed events had joined too, the first hundred: their copies
+    /// remain there.
     pub also_at: Vec<String>,
+    /// Whether the bytes are gone from the disk; if not, somebody was still reading the old tables,
+    /// and they go with a later compaction.
+    pub compacted: bool,
 }
 
 /// A join that the server serves.
@@ -457,8 +464,12 @@ pub struct Verified {
 pub struct Difference {
     /// The key.
     pub key: String,
-    /// What differs.
-    pub detail: String,
+    /// A field of the view, or `events`, `folded_to`, `order`, `row`.
+    pub what: String,
+    /// What is stored.
+    pub stored: String,
+    /// What the events say.
+    pub refolded: String,
 }
 
 /// An error, as RFC 9457 has it.

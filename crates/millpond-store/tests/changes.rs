@@ -1,6 +1,8 @@
 //! Whoever follows changes ends with what is there: whatever is flushed, snapshotted, erased or
 //! reopened meanwhile, however small its pages, and however often it has to begin again.
 
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
+
 use std::collections::BTreeMap;
 
 use millpond_core::Join;

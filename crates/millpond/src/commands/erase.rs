@@ -39,7 +39,7 @@ fn confirmed(args: &Erase) -> Result<bool> {
 }
 
 fn print(out: &mut impl Write, join: &str, erased: &Erased) -> io::Result<()> {
-    let Erased { key, view, snapshot, events, late, quarantined, quarantine_mentions, also_at } = erased;
+    let Erased { key, view, snapshot, events, late, quarantined, quarantine_mentions, also_at, compacted } = erased;
     let what = match (view, snapshot) {
         (true, true) => "its view, its snapshot and ",
         (true, false) => "its view and ",
@@ -55,6 +55,9 @@ fn print(out: &mut impl Write, join: &str, erased: &Erased) -> io::Result<()> {
     )?;
     if !also_at.is_empty() {
         writeln!(out, "some of its events joined other keys too, and remain there: {}", also_at.join(", "))?;
+    }
+    if !compacted {
+        writeln!(out, "the bytes are still on disk: somebody was reading; they go with a later compaction")?;
     }
     for id in quarantine_mentions {
         writeln!(out, "mentions the key, but may be about another: millpond quarantine show {join} {id}")?;

@@ -120,11 +120,11 @@ fn open(args: &Serve, joins: Vec<Join>) -> Result<Arc<Service>> {
     if args.rebuild {
         for join in &joins {
             let join = Join::parse(join.source_text())?;
-            rebuild::open_under(&folder, join, Options::default())?.close()?;
+            rebuild::open_under(&folder, join, options(args))?.close()?;
         }
     }
     tell_not_served(&folder, &joins)?;
-    let service = Service::open(folder, joins, Options::default(), clock, upkeep(&args.upkeep));
+    let service = Service::open(folder, joins, options(args), clock, upkeep(&args.upkeep));
     service.map_err(|refused| refusal(refused, args))
 }
 
@@ -136,6 +136,12 @@ fn tell_not_served(folder: &DataFolder, joins: &[Join]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn options(args: &Serve) -> Options {
+    let usual = Options::default();
+    let memtable_bytes = args.memtable_kib.map_or(usual.memtable_bytes, |kib| kib as usize * 1024);
+    Options { memtable_bytes, ..usual }
 }
 
 fn upkeep(args: &UpkeepArgs) -> Option<Upkeep> {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
+use millpond_client::wire::{Difference, Verified};
 use serde_json::json;
 
-use super::place::{Compared, Found, Place};
+use super::place::Place;
 use crate::cli::Verify;
 use crate::exit::DIFFERENT;
 use crate::output::{counted, grouped, stdout};
@@ -34,12 +35,15 @@ pub(super) fn verify(args: &Verify) -> Result<ExitCode> {
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
-fn print(out: &mut impl Write, as_json: bool, join: &str, compared: &Compared) -> Result<()> {
-    let Compared { keys, rows, differences, shown } = compared;
+fn print(out: &mut impl Write, as_json: bool, join: &str, compared: &Verified) -> Result<()> {
+    let Verified { keys, events, differences, shown } = compared;
     for found in shown {
         match as_json {
             true => difference(out, join, found)?,
-            false => writeln!(out, "{}: {}", found.key, found.detail)?,
+            false => {
+                let Difference { key, what, stored, refolded } = found;
+                writeln!(out, "{key}: {what} is {stored}, the events say {refolded}")?;
+            }
         }
     }
     let hidden = differences.saturating_sub(shown.len() as u64);
@@ -48,29 +52,21 @@ fn print(out: &mut impl Write, as_json: bool, join: &str, compared: &Compared) -
     }
     if as_json {
         let join = json!(join);
-        writeln!(out, "{{\"join\":{join},\"keys\":{keys},\"rows\":{rows},\"differences\":{differences}}}")?;
+        writeln!(out, "{{\"join\":{join},\"keys\":{keys},\"rows\":{events},\"differences\":{differences}}}")?;
         return Ok(());
     }
     writeln!(
         out,
         "{join}: {} folded anew from snapshots and {} after them, {}",
         counted(*keys, "key", "keys"),
-        counted(*rows, "event", "events"),
+        counted(*events, "event", "events"),
         counted(*differences, "difference", "differences")
     )?;
     Ok(())
 }
 
-fn difference(out: &mut impl Write, join: &str, found: &Found) -> io::Result<()> {
-    let (join, key) = (json!(join), json!(found.key));
-    match &found.parts {
-        Some([what, stored, refolded]) => writeln!(
-            out,
-            "{{\"join\":{join},\"key\":{key},\"what\":{},\"stored\":{},\"refolded\":{}}}",
-            json!(what),
-            json!(stored),
-            json!(refolded)
-        ),
-        None => writeln!(out, "{{\"join\":{join},\"key\":{key},\"detail\":{}}}", json!(found.detail)),
-    }
+fn difference(out: &mut impl Write, join: &str, found: &Difference) -> io::Result<()> {
+    let Difference { key, what, stored, refolded } = found;
+    let [join, key, what, stored, refolded] = [join, key, what, stored, refolded].map(|text| json!(text));
+    writeln!(out, "{{\"join\":{join},\"key\":{key},\"what\":{what},\"stored\":{stored},\"refolded\":{refolded}}}")
 }

@@ -19,8 +19,8 @@ use crate::service::{Hosted, Refused};
 
 /// Content types of definitions.
 pub(super) const DEFINITION_TYPES: [&str; 2] = ["application/toml", "text/plain"];
-/// Differences that an answer shows.
-const SHOWN_MAX: usize = 20;
+/// Differences that an answer shows; more say nothing new.
+const SHOWN_MAX: usize = 1_000;
 
 /// `GET /v1/joins`.
 pub(super) async fn list(State(app): App) -> Result<Response, Problem> {
@@ -154,8 +154,7 @@ pub(super) async fn verify(OfJoin(join): OfJoin) -> Result<Response, Problem> {
         let found = |KeyDifference { key, difference }: KeyDifference| {
             if shown.len() < SHOWN_MAX {
                 let millpond_core::verify::Difference { what, stored, refolded } = difference;
-                let detail = format!("{what} is {stored}, the events say {refolded}");
-                shown.push(wire::Difference { key, detail });
+                shown.push(wire::Difference { key, what, stored, refolded });
             }
         };
         let done = store.verify(found, |_| {})?;

@@ -92,5 +92,6 @@ pub(super) async fn erase(State(app): App, OfKey(join, key): OfKey) -> Result<Re
         quarantined: done.quarantined,
         quarantine_mentions: done.quarantine_mentions,
         also_at: done.also_at,
+        compacted: done.compacted,
     })
 }

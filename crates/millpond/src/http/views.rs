@@ -120,20 +120,20 @@ pub(super) async fn events(OfKey(join, key): OfKey, query: Query) -> Result<Resp
     let missing = no_view(join.name(), &key);
     let (after, limit) = (query.position("after"), query.limit());
     let read = move |store: &Store| {
-        let (mut covered, mut there) = ((None, 0), false);
+        let (mut covered, mut there) = ((None, 0, None), false);
         let rows = page(
             limit,
             |row: &Row| row.body.len(),
             |last, wanted| {
                 let after = last.map(|row| &row.position).or(after.as_ref());
                 let Some(rows) = store.rows_page(&key, after, wanted)? else { return Ok(Vec::new()) };
-                (covered, there) = ((rows.through, rows.trimmed), true);
+                (covered, there) = ((rows.through, rows.trimmed, rows.trimmed_to), true);
                 Ok(rows.rows)
             },
         )?;
         Ok(there.then_some((covered, rows)))
     };
-    let ((through, trimmed), Page { entries, more }) = join.run(read).await?.ok_or(missing)?;
+    let ((through, trimmed, trimmed_to), Page { entries, more }) = join.run(read).await?.ok_or(missing)?;
     let next = entries.last().filter(|_| more).map(|row| row.position.to_string());
     let stored = |row: Row| {
         Ok(wire::StoredEvent {
@@ -145,5 +145,6 @@ pub(super) async fn events(OfKey(join, key): OfKey, query: Query) -> Result<Resp
         })
     };
     let events = entries.into_iter().map(stored).collect::<Result<_, Problem>>()?;
-    json(&wire::EventPage { events, trimmed, next })
+    let trimmed_to = trimmed_to.map(|position| position.to_string());
+    json(&wire::EventPage { events, trimmed, trimmed_to, next })
 }

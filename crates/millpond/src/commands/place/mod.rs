@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use millpond_client::Views;
 use millpond_client::wire::{
-    Erased, Explained, LateChoice, LatePage, QuarantinePage, Retried, Snapshotted, Stats, StoredEvent,
+    Erased, EventPage, Explained, LateChoice, LatePage, QuarantinePage, Retried, Snapshotted, Stats, Verified,
 };
 use millpond_store::DataFolder;
 
@@ -40,7 +40,7 @@ pub(super) trait AtJoin {
     /// A page of keys.
     fn keys(&self, after: Option<&str>) -> Result<Page>;
     /// A page of the stored events of a key.
-    fn history(&self, key: &str, after: Option<&str>) -> Result<History>;
+    fn history(&self, key: &str, after: Option<&str>) -> Result<EventPage>;
     /// Why a view is what it is.
     fn explained(&self, key: &str) -> Result<Explained>;
     /// Closes what can be closed of keys that have views.
@@ -61,7 +61,7 @@ pub(super) trait AtJoin {
     fn quarantine_retry(&self, id: Option<&str>) -> Result<Retried>;
     fn quarantine_drop(&self, id: Option<&str>) -> Result<u64>;
     fn stats(&self) -> Result<Stats>;
-    fn verify(&self, progress: &dyn Fn(u64)) -> Result<Compared>;
+    fn verify(&self, progress: &dyn Fn(u64)) -> Result<Verified>;
     /// Removes everything that is stored of a key.
     fn erase(&self, key: &str) -> Result<Erased>;
 }
@@ -70,32 +70,6 @@ pub(super) trait AtJoin {
 pub(super) struct Page {
     pub(super) texts: Vec<String>,
     pub(super) next: Option<String>,
-}
-
-/// Stored events, and what went before them.
-pub(super) struct History {
-    pub(super) events: Vec<StoredEvent>,
-    pub(super) trimmed: u64,
-    /// Up to where, if that is known.
-    pub(super) trimmed_to: Option<String>,
-    pub(super) next: Option<String>,
-}
-
-/// What verifying found.
-pub(super) struct Compared {
-    pub(super) keys: u64,
-    pub(super) rows: u64,
-    pub(super) differences: u64,
-    pub(super) shown: Vec<Found>,
-}
-
-/// A difference.
-pub(super) struct Found {
-    pub(super) key: String,
-    /// As a sentence.
-    pub(super) detail: String,
-    /// What, stored and refolded; a server only tells the sentence.
-    pub(super) parts: Option<[String; 3]>,
 }
 
 /// Which place is meant.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use millpond_client::wire::{
-    Erased, Explained, JoinInfo, LateChoice, LatePage, QuarantinePage, Retried, Snapshotted, Stats,
+    Erased, EventPage, Explained, JoinInfo, LateChoice, LatePage, QuarantinePage, Retried, Snapshotted, Stats, Verified,
 };
 use millpond_client::{Client, Retry, Views};
 use tokio::runtime::Runtime;
 
-use super::{AtJoin, Compared, Found, History, PAGE, Page, VIEWS};
+use super::{AtJoin, PAGE, Page, VIEWS};
 use crate::cli::target::{AtServer, Credentials};
 
 /// Requests that are under way at once, where each is about one key.
@@ -111,10 +111,8 @@ impl AtJoin for Served<'_> {
         Ok(Page { texts: page.views.into_iter().map(|view| view.key).collect(), next: page.next })
     }
 
-    fn history(&self, key: &str, after: Option<&str>) -> Result<History> {
-        let page = self.server.client.event_page(&self.name, key, after, Some(PAGE as u32));
-        let page = self.server.wait(page)?;
-        Ok(History { events: page.events, trimmed: page.trimmed, trimmed_to: None, next: page.next })
+    fn history(&self, key: &str, after: Option<&str>) -> Result<EventPage> {
+        self.server.wait(self.server.client.event_page(&self.name, key, after, Some(PAGE as u32)))
     }
 
     fn explained(&self, key: &str) -> Result<Explained> {
@@ -171,15 +169,8 @@ impl AtJoin for Served<'_> {
         self.server.wait(self.server.client.stats(&self.name))
     }
 
-    fn verify(&self, _progress: &dyn Fn(u64)) -> Result<Compared> {
-        let found = self.server.wait(self.server.client.verify(&self.name))?;
-        let shown = found.shown.into_iter();
-        Ok(Compared {
-            keys: found.keys,
-            rows: found.events,
-            differences: found.differences,
-            shown: shown.map(|found| Found { key: found.key, detail: found.detail, parts: None }).collect(),
-        })
+    fn verify(&self, _progress: &dyn Fn(u64)) -> Result<Verified> {
+        self.server.wait(self.server.client.verify(&self.name))
     }
 
     fn erase(&self, key: &str) -> Result<Erased> {

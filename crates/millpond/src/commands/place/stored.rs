@@ -5,15 +5,15 @@ use std::cell::RefCell;
 use anyhow::{Context, Result, bail};
 use millpond_client::Views;
 use millpond_client::wire::{
-    self, Cause, Erased, Explained, FieldExplanation, FieldSnapshot, LateChoice, LatePage, QuarantinePage, Retried,
-    SnapshotInfo, Snapshotted, Stats, StoredEvent,
+    self, Cause, Difference, Erased, EventPage, Explained, FieldExplanation, FieldSnapshot, LateChoice, LatePage,
+    QuarantinePage, Retried, SnapshotInfo, Snapshotted, Stats, StoredEvent, Verified,
 };
 use millpond_core::Position;
 use millpond_core::explain::{Explanation, explain};
 use millpond_store::{Accepted, AsOf, DataFolder, KeyView, Options, RowsPage, Store};
 use serde_json::value::RawValue;
 
-use super::{AtJoin, Compared, Found, History, KEYS, PAGE, Page, VIEWS, each_page};
+use super::{AtJoin, KEYS, PAGE, Page, VIEWS, each_page};
 use crate::commands::tell_torn;
 use crate::exit::{NotFound, Wrong};
 use crate::http::Filter;
@@ -109,7 +109,7 @@ impl AtJoin for Stored {
         Ok(Page { texts, next })
     }
 
-    fn history(&self, key: &str, after: Option<&str>) -> Result<History> {
+    fn history(&self, key: &str, after: Option<&str>) -> Result<EventPage> {
         let after = after.map(position_of).transpose()?;
         let page = self.store.rows_page(key, after.as_ref(), PAGE)?.ok_or_else(|| self.no_view(key))?;
         let RowsPage { rows, through, trimmed_to, trimmed } = page;
@@ -121,7 +121,7 @@ impl AtJoin for Stored {
             anyhow::Ok(StoredEvent { timestamp, id: id.to_string(), put_at: row.put_at, in_snapshot, event })
         };
         let events = rows.into_iter().map(event).collect::<Result<_>>()?;
-        Ok(History { events, trimmed, trimmed_to: trimmed_to.map(|position| position.to_string()), next })
+        Ok(EventPage { events, trimmed, trimmed_to: trimmed_to.map(|position| position.to_string()), next })
     }
 
     fn explained(&self, key: &str) -> Result<Explained> {
@@ -262,23 +262,19 @@ impl AtJoin for Stored {
         })
     }
 
-    fn verify(&self, progress: &dyn Fn(u64)) -> Result<Compared> {
+    fn verify(&self, progress: &dyn Fn(u64)) -> Result<Verified> {
         let shown = RefCell::new(Vec::new());
         let keep = |found: millpond_store::KeyDifference| {
             let millpond_core::verify::Difference { what, stored, refolded } = found.difference;
-            let detail = format!("{what} is {stored}, the events say {refolded}");
-            shown.borrow_mut().push(Found { key: found.key, detail, parts: Some([what, stored, refolded]) });
+            shown.borrow_mut().push(Difference { key: found.key, what, stored, refolded });
         };
         let done = self.store.verify(keep, |done| progress(done.keys))?;
-        Ok(Compared { keys: done.keys, rows: done.rows, differences: done.differences, shown: shown.into_inner() })
+        Ok(Verified { keys: done.keys, events: done.rows, differences: done.differences, shown: shown.into_inner() })
     }
 
     fn erase(&self, key: &str) -> Result<Erased> {
         let nothing = || NotFound(format!("`{}` has nothing of key `{key}`", self.name));
         let done = self.store.erase(key, self.now)?.ok_or_else(nothing)?;
-        if !done.compacted {
-            eprintln!("millpond: the bytes are still on disk: somebody was reading; they go with a later compaction");
-        }
         Ok(Erased {
             key: key.to_owned(),
             view: done.view,
@@ -288,6 +284,7 @@ impl AtJoin for Stored {
             quarantined: done.quarantined,
             quarantine_mentions: done.quarantine_mentions,
             also_at: done.also_at,
+            compacted: done.compacted,
         })
     }
 }
