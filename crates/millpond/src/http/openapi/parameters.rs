@@ -11,6 +11,9 @@ use super::super::target::KEY_CHARACTERS_MAX;
 
 /// No control characters: as names, keys and ids have none.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f]*$";
+/// A field, a comparison, a value.
+const CONDITION: &str =
+    r"^[^\s=!<>\u0000-\u001f\u007f][^=!<>\u0000-\u001f\u007f]*(=|!=|<=?|>=?)[^\u0000-\u001f\u007f]*$";
 
 pub(super) fn names_in(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -41,7 +44,7 @@ pub(super) fn query_parameter(param: &Param) -> Parameter {
     let parameter = parameter.description(Some(param.about));
     match param.kind {
         Kind::Where => {
-            let items = string().max_length(Some(KEY_CHARACTERS_MAX)).pattern(Some("^[^=!<>]+(=|!=|<=?|>=?)"));
+            let items = string().max_length(Some(KEY_CHARACTERS_MAX)).pattern(Some(CONDITION));
             let schema = ArrayBuilder::new().items(RefOr::T(Schema::from(items))).max_items(Some(16));
             parameter.schema(Some(schema)).style(Some(ParameterStyle::Form)).explode(Some(true)).build()
         }
