@@ -152,7 +152,7 @@ fn joins(registry: &mut Registry, joins: &Joins) {
     }
     registry.register("millpond_join_up", "Whether the join takes events and answers", up);
     type Count = (&'static str, &'static str, fn(&Counters) -> u64);
-    let counters: [Count; 10] = [
+    let counters: [Count; 7] = [
         ("millpond_events_received", "Events received, one a key they join", |counters| counters.received),
         ("millpond_events_accepted", "Events stored and folded", |counters| counters.accepted),
         ("millpond_events_duplicate", "Events known already", |counters| counters.duplicate),
@@ -176,12 +176,15 @@ fn joins(registry: &mut Registry, joins: &Joins) {
 
 /// What can also become less: accepted late events and joined ones of the quarantine count as accepted.
 fn gauges(registry: &mut Registry, read: &[(OfJoin, Arc<Hosted>, Counters, u64)]) {
-    let gauges: [(&str, &str, fn(&Counters, u64) -> u64); 5] = [
+    type Value = (&'static str, &'static str, fn(&Counters, u64) -> u64);
+    let gauges: [Value; 5] = [
         ("millpond_events_late", "Events put into the late queue, and not accepted since", |counters, _| counters.late),
         ("millpond_events_quarantined", "Events put into quarantine, and not joined since", |counters, _| {
             counters.quarantined
         }),
-        ("millpond_conflicts", "Of those in quarantine, with the identity of another", |counters, _| counters.conflicts),
+        ("millpond_conflicts", "Of those in quarantine, with the identity of another", |counters, _| {
+            counters.conflicts
+        }),
         ("millpond_keys", "Keys with a view", |counters, _| counters.keys),
         ("millpond_disk_bytes", "Bytes on disk", |_, disk_bytes| disk_bytes),
     ];

@@ -263,7 +263,8 @@ fn answer(route: &Route, gives: &Gives) -> Response {
 
 /// An event of the stream of changes, of which there are any number.
 fn streamed() -> ObjectBuilder {
-    let data = string().description(Some("Of a `change`, a JSON text: a Change. Of a `reset`, a JSON object with the reason"));
+    let data =
+        string().description(Some("Of a `change`, a JSON text: a Change. Of a `reset`, a JSON object with the reason"));
     ObjectBuilder::new()
         .schema_type(SchemaType::Type(Type::Object))
         .property("event", string().enum_values(Some(["change", "reset"])))
