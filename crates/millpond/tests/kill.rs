@@ -5,7 +5,12 @@
 //! `MILLPOND_KILLS=100` makes it long; `MILLPOND_SEED` chooses the moments and the events.
 #![expect(clippy::unwrap_used, reason = "all of this is test code, its helpers too")]
 
+#[expect(dead_code, reason = "other tests compare whole folders")]
 mod common;
+#[path = "common/hit.rs"]
+mod hit;
+#[path = "common/sent.rs"]
+mod sent;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +19,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{Answer, Home, user_activity};
-use millpond_store::{DataFolder, Options, Store};
+use hit::Hit;
+use sent::{Chance, KEYS, Sent, number_from, oracle};
 use serde_json::Value;
 
 const KILLS: u32 = 8;
@@ -24,62 +30,12 @@ const KILLS_A_HOME: u32 = 4;
 const RUN: &str = "run join.toml events.ndjson --batch 50 --memtable-kib 128";
 const BATCH_EVENTS: usize = 50;
 const BATCHES: usize = 100;
-const KEYS: u64 = 40;
 /// How far a displaced event is delivered from its place.
 const DISORDER_EVENTS: usize = 300;
 const START_MS: u64 = 1_760_000_000_000;
 
-/// Knuth's MMIX generator: any stream will do, as long as a seed names it.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
-
-/// An event, and what it gives.
-struct Sent {
-    key: String,
-    timestamp: u64,
-    id: String,
-    gives: Gives,
-}
-
-enum Gives {
-    Name(String),
-    Login,
-    Order,
-}
-
-impl Sent {
-    fn draw(number: usize, timestamp: u64, chance: &mut Chance) -> Self {
-        let gives = match chance.below(10) {
-            0 => Gives::Name(format!("Name {}", chance.below(1000))),
-            1..5 => Gives::Login,
-            _ => Gives::Order,
-        };
-        Self { key: format!("user-{}", chance.below(KEYS)), timestamp, id: format!("e-{number}"), gives }
-    }
-
-    fn line(&self) -> String {
-        let Self { key, timestamp, id, gives } = self;
-        let (kind, body) = match gives {
-            Gives::Name(name) => ("user-created", format!(r#""user":{{"id":"{key}","name":"{name}"}}"#)),
-            Gives::Login => ("user-loggedIn", format!(r#""user":{{"id":"{key}"}}"#)),
-            Gives::Order => ("order-submitted", format!(r#""order":{{"id":"o-{id}","userId":"{key}"}}"#)),
-        };
-        format!(r#"{{"id":"{id}","type":"{kind}","timestamp":{timestamp},{body}}}"#)
-    }
-
-    fn position(&self) -> String {
-        format!("{}/{}", self.timestamp, self.id)
-    }
-}
-
 /// The events of a file: in order, or with some displaced so far that their place is closed when they come.
-fn sent(chance: &mut Chance, disorder: bool) -> Vec<Sent> {
+fn in_a_file(chance: &mut Chance, disorder: bool) -> Vec<Sent> {
     let mut timestamp = START_MS;
     let mut events: Vec<Sent> = (0..BATCHES * BATCH_EVENTS)
         .map(|number| {
@@ -96,47 +52,6 @@ fn sent(chance: &mut Chance, disorder: bool) -> Vec<Sent> {
     events
 }
 
-#[derive(Default)]
-struct User<'s> {
-    name: Option<(u64, &'s str)>,
-    last_login: u64,
-    orders: u64,
-}
-
-/// The right views, by folding what was sent in the plainest way.
-fn oracle<'s>(events: impl Iterator<Item = &'s Sent>) -> String {
-    let mut users: BTreeMap<&str, User<'_>> = BTreeMap::new();
-    for Sent { key, timestamp, gives, .. } in events {
-        let user = users.entry(key).or_default();
-        match gives {
-            Gives::Name(name) => user.name = user.name.max(Some((*timestamp, name))), // timestamps are distinct
-            Gives::Login => user.last_login = user.last_login.max(*timestamp),
-            Gives::Order => user.orders += 1,
-        }
-    }
-    let view = |(key, user): (&&str, &User<'_>)| {
-        let (name, last_login, orders) =
-            (user.name.map_or("**NOT SET**", |(_, name)| name), user.last_login, user.orders);
-        format!(r#"{{"id":"{key}","name":"{name}","lastLogin":{last_login},"recentOrderCount":{orders}}}"#) + "\n"
-    };
-    users.iter().map(view).collect()
-}
-
-/// Where a kill hit, as far as the folder tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Hit {
-    /// There was no join yet.
-    Making,
-    /// A part of a commit was in the log.
-    MidCommit,
-    /// A memtable was being flushed: commits of an older segment than the newest were still needed.
-    MidFlush,
-    /// All events were in: the last flush, or the way out.
-    Ending,
-    /// None of these.
-    Between,
-}
-
 /// One data folder that is killed again and again.
 struct Trial {
     home: Home,
@@ -149,7 +64,7 @@ struct Trial {
 impl Trial {
     fn new(chance: &mut Chance, disorder: bool) -> Self {
         let home = Home::new(&user_activity(if disorder { "1ms" } else { "0s" }, 5));
-        let events = sent(chance, disorder);
+        let events = in_a_file(chance, disorder);
         home.write("events.ndjson", events.iter().map(|event| event.line() + "\n").collect::<String>());
         home.millpond("stats user-activity").fails(4, &["no data folder"]);
         Self { home, events, disorder, found: 0 }
@@ -164,7 +79,9 @@ impl Trial {
             self.home.millpond("view user-activity").fails(4, &["millpond: "]);
             return Hit::Making;
         }
-        let hit = self.hit();
+        self.home.copy("data", "probe");
+        let hit = Hit::of(&self.home.path("probe"));
+        fs::remove_dir_all(self.home.path("probe")).unwrap();
         let look_at = if chance.below(2) == 0 { "data" } else { "copy" };
         if look_at == "copy" {
             self.home.copy("data", "copy");
@@ -175,26 +92,6 @@ impl Trial {
         assert!(self.found >= before, "{before} events were there, now {}", self.found);
         let _ = fs::remove_dir_all(self.home.path("copy")); // if there is one
         if hit == Hit::Between && self.found == self.events.len() { Hit::Ending } else { hit }
-    }
-
-    /// Where the kill hit, by opening another copy here. Nobody else opens that one: a program that
-    /// the other test is just starting may for a moment share this one's lock.
-    fn hit(&self) -> Hit {
-        let probe = self.home.path("probe");
-        self.home.copy("data", "probe");
-        let files = self.home.data_bytes();
-        let segments = files.iter().filter(|(path, _)| path.extension() == Some("log".as_ref()));
-        let names = segments.map(|(path, _)| path.file_stem().unwrap().to_str().unwrap());
-        let newest = names.map(|name| name.parse::<u64>().unwrap()).max().unwrap();
-        let log = millpond_store::log::check(&probe.join("user-activity/log"), newest - 1, |_| Ok(())).unwrap();
-        let folder = DataFolder::open(&probe).unwrap();
-        let (_, opened) = Store::open(&folder, "user-activity", Options::default()).unwrap();
-        fs::remove_dir_all(probe).unwrap();
-        match opened.torn {
-            Some(_) => Hit::MidCommit,
-            None if opened.commits_replayed > log.commits_replayed => Hit::MidFlush,
-            None => Hit::Between,
-        }
     }
 
     fn assert_right(&mut self, stats: &Value, data: &str) {
@@ -248,10 +145,6 @@ fn killed_after(home: &Home, line: &str, delay: Duration) -> bool {
         Answer::of(line, output).ok();
     }
     killed
-}
-
-fn number_from(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
 }
 
 fn kill_at_random(disorder: bool) {
@@ -313,7 +206,7 @@ fn a_killed_rebuild_leaves_the_old_views_or_the_new_ones() {
     let mut chance = Chance(number_from("MILLPOND_SEED", 1));
     let home = Home::new(&user_activity("7d", 100));
     home.write("changed.toml", user_activity("7d", 100).replace("recentOrderCount", "orders"));
-    let events = sent(&mut chance, false);
+    let events = in_a_file(&mut chance, false);
     home.write("events.ndjson", events.iter().map(|event| event.line() + "\n").collect::<String>());
     home.write("none.ndjson", "");
     home.millpond(RUN).ok();
