@@ -55,7 +55,7 @@ fn new_enough(program: &str, min: (u32, u32), name: &str, packages: &str) -> Res
     let version = said.trim_start_matches(|first: char| !first.is_ascii_digit());
     let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
     let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    ensure!(found >= min, "`{program}` is {said}. {wanted}");
+    ensure!(found >= min, "`{program} --version` says {said:?}. {wanted}");
     Ok(program.into())
 }
 

@@ -176,7 +176,8 @@ fn joins(registry: &mut Registry, joins: &Joins) {
 
 /// What can also become less: accepted late events and joined ones of the quarantine count as accepted.
 fn gauges(registry: &mut Registry, read: &[(OfJoin, Arc<Hosted>, Counters, u64)]) {
-    let gauges: [(&str, &str, fn(&Counters, u64) -> u64); 5] = [
+    type Value = (&'static str, &'static str, fn(&Counters, u64) -> u64);
+    let gauges: [Value; 5] = [
         ("millpond_events_late", "Events put into the late queue, and not accepted since", |counters, _| counters.late),
         ("millpond_events_quarantined", "Events put into quarantine, and not joined since", |counters, _| {
             counters.quarantined
