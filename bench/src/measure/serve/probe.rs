@@ -53,15 +53,14 @@ impl Probes {
     }
 }
 
-/// Sends and looks until it is stopped.
+/// Sends and looks until it is stopped. The last event comes after all that others sent: whoever is told of it was told
+/// of everything.
 pub(super) fn probe(shared: &Shared, probes: &Probes, schedule: &Schedule) -> Probed {
     let mut probed = Probed::default();
     let mut connection = None;
     while let Some((number, due)) = schedule.next() {
         wait_until(due);
-        if shared.is_stopped() {
-            break;
-        }
+        let is_last = shared.is_stopped();
         let (at, measured) = (number as usize % PROBE_KEYS, shared.is_measuring());
         let key = probe_key(at);
         probes.of(at).push((due, measured));
@@ -78,6 +77,9 @@ pub(super) fn probe(shared: &Shared, probes: &Probes, schedule: &Schedule) -> Pr
         if let Some((acknowledged, visible)) = looked.filter(|_| measured) {
             probed.acknowledged.add(acknowledged - due);
             probed.visible.add(visible);
+        }
+        if is_last {
+            break;
         }
     }
     probed
