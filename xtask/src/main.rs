@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod dependencies;
+mod peers;
 
 use std::process::Command;
 
@@ -12,16 +13,19 @@ fn main() -> Result<()> {
     match args.next().as_deref() {
         Some("check") => check(),
         Some("dependencies") => dependencies::check(),
-        _ => bail!("usage: cargo xtask check | dependencies"),
+        Some("peers") => peers::check(&args.collect::<Vec<_>>()),
+        _ => bail!("usage: cargo xtask check | dependencies | peers [SCRIPT]…"),
     }
 }
 
-/// What has to hold before a change is taken: format, lints, dependency rules, tests.
+/// What has to hold before a change is taken: format, lints, dependency rules, tests, and what
+/// clients of others make of the server.
 fn check() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     dependencies::check()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"])?;
-    cargo(&["test", "--workspace", "--locked"])
+    cargo(&["test", "--workspace", "--locked"])?;
+    peers::check(&[])
 }
 
 fn cargo(args: &[&str]) -> Result<()> {

@@ -261,6 +261,7 @@ pub struct LateChoice {
     pub key: Option<String>,
     /// The position, with a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[0-9]{1,18}/")]
     pub position: Option<String>,
     /// All events of all keys; then neither key nor position.
     #[serde(default)]

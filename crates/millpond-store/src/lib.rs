@@ -33,6 +33,6 @@ pub use error::Error;
 pub use folder::DataFolder;
 pub use store::{
     Accepted, AsOf, BATCH_BYTES_MAX, Batch, ChangePage, Changed, Cursor, Erasure, Filter, KeyDifference, KeyView,
-    LateEntry, Maintained, Mark, NotACursor, Opened, Options, Outcome, QuarantineEntry, Rebuilt, Retried, RowsPage,
-    Step, Store, Verified,
+    LateEntry, ListedView, Maintained, Mark, NotACursor, Opened, Options, Outcome, QuarantineEntry, Rebuilt, Retried,
+    RowsPage, Step, Store, Verified,
 };

@@ -33,7 +33,7 @@ pub use ingest::{BATCH_BYTES_MAX, Batch, Mark, Outcome};
 pub use late::{Accepted, LateEntry};
 pub use open::Opened;
 pub use quarantine::{QuarantineEntry, Retried};
-pub use read::{AsOf, KeyView, RowsPage};
+pub use read::{AsOf, KeyView, ListedView, RowsPage};
 pub use rebuild::Rebuilt;
 pub use snapshot::{Maintained, Step};
 pub use verify::{KeyDifference, Verified};

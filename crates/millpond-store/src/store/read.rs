@@ -25,6 +25,17 @@ pub struct KeyView {
     pub tail: Vec<Row>,
 }
 
+/// A view in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedView {
+    /// Its key.
+    pub key: String,
+    /// The commit that changed it last.
+    pub version: u64,
+    /// Its document, as one line of JSON.
+    pub document: String,
+}
+
 /// Some rows of a key.
 #[derive(Clone, Debug)]
 pub struct RowsPage {
@@ -143,21 +154,27 @@ impl Store {
         }))
     }
 
-    /// Up to `limit` keys after `after` with a given prefix, with their documents, in the order of
-    /// keys.
+    /// Up to `limit` views of keys after `after` with a given prefix, in the order of keys.
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn views(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ListedView>, Error> {
+        let listed = |(key, record): (String, Record)| {
+            let document = record.state.document(&self.join, &key);
+            ListedView { key, version: record.commit, document }
+        };
+        Ok(self.records(prefix, after, limit)?.into_iter().map(listed).collect())
+    }
+
+    /// Keys and documents of a page, as [`Store::views`].
     ///
     /// # Errors
     /// As [`Store::view`].
     pub fn documents(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, Error> {
-        let mut documents = Vec::new();
-        for (key, record) in self.records(prefix, after, limit)? {
-            let document = record.state.document(&self.join, &key);
-            documents.push((key, document));
-        }
-        Ok(documents)
+        Ok(self.views(prefix, after, limit)?.into_iter().map(|view| (view.key, view.document)).collect())
     }
 
-    /// Keys of a page, as [`Store::documents`].
+    /// Keys of a page, as [`Store::views`].
     ///
     /// # Errors
     /// As [`Store::view`].

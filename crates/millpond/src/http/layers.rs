@@ -97,3 +97,27 @@ pub(super) async fn ready(State(app): App) -> Result<&'static str, Problem> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn broken() -> StatusCode {
+        panic!("on purpose")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_and_ends_nothing_else() {
+        let router = Router::new().route("/", get(broken)).layer(from_fn(catch_panic));
+        for _ in 0..2 {
+            let answer = router.clone().oneshot(Request::<axum::body::Body>::default()).await.expect("it cannot fail");
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use millpond_client::wire::{ViewEntry, ViewPage};
-use millpond_store::{Error, Store};
+use millpond_store::{Error, ListedView, Store};
 use serde_json::value::RawValue;
 
 use super::filter::Filter;
@@ -58,11 +58,11 @@ fn page(store: &Store, asked: &Asked, mut after: Option<String>) -> Result<ViewP
     let (mut views, mut looked_at, mut held) = (Vec::new(), 0, 0);
     loop {
         let step = STEP.min(LOOKED_AT_MAX - looked_at);
-        let some = entries(store, &asked.prefix, after.as_deref(), step)?;
+        let some = store.views(&asked.prefix, after.as_deref(), step)?;
         if some.is_empty() {
             return Ok(ViewPage { views, next: None });
         }
-        for (key, version, document) in some {
+        for ListedView { key, version, document } in some {
             looked_at += 1;
             after = Some(key.clone());
             if asked.filter.matches(&document) {
@@ -70,28 +70,11 @@ fn page(store: &Store, asked: &Asked, mut after: Option<String>) -> Result<ViewP
                 views.push(ViewEntry { key, version, document: parsed(document)? });
             }
             if views.len() == asked.limit || held >= PAGE_BYTES || looked_at == LOOKED_AT_MAX {
-                let more = !store.keys(&asked.prefix, after.as_deref(), STEP)?.is_empty();
+                let more = !store.keys(&asked.prefix, after.as_deref(), 1)?.is_empty();
                 return Ok(ViewPage { views, next: after.filter(|_| more) });
             }
         }
     }
-}
-
-/// Keys after one, each with version and document of one moment.
-fn entries(
-    store: &Store,
-    prefix: &str,
-    after: Option<&str>,
-    limit: usize,
-) -> Result<Vec<(String, u64, String)>, Error> {
-    let mut entries = Vec::new();
-    for key in store.keys(prefix, after, limit)? {
-        if let Some(view) = store.view(&key)? {
-            let document = view.state.document(store.join(), &key);
-            entries.push((key, view.version, document));
-        }
-    }
-    Ok(entries)
 }
 
 fn parsed(document: String) -> Result<Box<RawValue>, Error> {

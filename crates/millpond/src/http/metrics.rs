@@ -152,14 +152,11 @@ fn joins(registry: &mut Registry, joins: &Joins) {
     }
     registry.register("millpond_join_up", "Whether the join takes events and answers", up);
     type Count = (&'static str, &'static str, fn(&Counters) -> u64);
-    let counters: [Count; 10] = [
+    let counters: [Count; 7] = [
         ("millpond_events_received", "Events received, one a key they join", |counters| counters.received),
         ("millpond_events_accepted", "Events stored and folded", |counters| counters.accepted),
         ("millpond_events_duplicate", "Events known already", |counters| counters.duplicate),
-        ("millpond_events_late", "Events put into the late queue", |counters| counters.late),
-        ("millpond_events_quarantined", "Events put into quarantine", |counters| counters.quarantined),
         ("millpond_events_ignored", "Events of types that the join does not name", |counters| counters.ignored),
-        ("millpond_conflicts", "Events with the identity of another", |counters| counters.conflicts),
         ("millpond_snapshots", "Snapshots made", |counters| counters.snapshots),
         ("millpond_rows_trimmed", "Rows trimmed", |counters| counters.trimmed),
         ("millpond_divergence", "Snapshots that were not the stored state; must stay 0", |counters| {
@@ -173,14 +170,31 @@ fn joins(registry: &mut Registry, joins: &Joins) {
         }
         registry.register(name, help, family);
     }
-    let (keys, disk) = (Family::<OfJoin, Gauge>::default(), Family::<OfJoin, Gauge>::default());
-    for (of, _, counters, disk_bytes) in &read {
-        keys.get_or_create(of).set(counters.keys as i64);
-        disk.get_or_create(of).set(*disk_bytes as i64);
-    }
-    registry.register("millpond_keys", "Keys with a view", keys);
-    registry.register("millpond_disk_bytes", "Bytes on disk", disk);
+    gauges(registry, &read);
     commits(registry, &read);
+}
+
+/// What can also become less: accepted late events and joined ones of the quarantine count as accepted.
+fn gauges(registry: &mut Registry, read: &[(OfJoin, Arc<Hosted>, Counters, u64)]) {
+    type Value = (&'static str, &'static str, fn(&Counters, u64) -> u64);
+    let gauges: [Value; 5] = [
+        ("millpond_events_late", "Events put into the late queue, and not accepted since", |counters, _| counters.late),
+        ("millpond_events_quarantined", "Events put into quarantine, and not joined since", |counters, _| {
+            counters.quarantined
+        }),
+        ("millpond_conflicts", "Of those in quarantine, with the identity of another", |counters, _| {
+            counters.conflicts
+        }),
+        ("millpond_keys", "Keys with a view", |counters, _| counters.keys),
+        ("millpond_disk_bytes", "Bytes on disk", |_, disk_bytes| disk_bytes),
+    ];
+    for (name, help, value) in gauges {
+        let family = Family::<OfJoin, Gauge>::default();
+        for (of, _, counters, disk_bytes) in read {
+            family.get_or_create(of).set(value(counters, *disk_bytes) as i64);
+        }
+        registry.register(name, help, family);
+    }
 }
 
 /// How requests share commits, since the server started.

@@ -17,6 +17,7 @@ mod pages;
 mod problem;
 mod quarantine;
 mod query;
+mod route;
 mod routes;
 mod taken;
 mod target;

@@ -1,36 +1,27 @@
 //! The OpenAPI document, made from the table of routes.
 
-use std::collections::BTreeMap;
+mod bodies;
+mod parameters;
+mod problems;
+
 use std::sync::OnceLock;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response as HttpResponse};
 use millpond_client::wire;
-use serde_json::{Value, json};
-use utoipa::openapi::path::{
-    Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, ParameterStyle, PathsBuilder,
-};
-use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::schema::{
-    AnyOfBuilder, ArrayBuilder, Components, ComponentsBuilder, ObjectBuilder, SchemaFormat, SchemaType,
-};
+use utoipa::ToSchema;
+use utoipa::openapi::path::{Operation, OperationBuilder, PathsBuilder};
+use utoipa::openapi::schema::{Components, ComponentsBuilder};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    ContentBuilder, HeaderBuilder, InfoBuilder, KnownFormat, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required,
-    Response, ResponseBuilder, Schema, Type,
-};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, PathItem, RefOr, Schema};
 
-use super::framing::CONTENT_TYPES;
-use super::joins::DEFINITION_TYPES;
-use super::problem::Word;
-use super::query::{Kind, LIMIT_DEFAULT, LIMIT_MAX, Param};
-use super::routes::{Content, Gives, Route, Takes, table};
-use super::target::KEY_CHARACTERS_MAX;
+use super::route::Route;
+use super::routes::table;
+use bodies::{answer, body};
+use parameters::{header_parameters, names_in, path_parameter, query_parameter};
+use problems::{problem, problems};
 
 const SECURITY: &str = "token";
-/// No control characters: as names, keys and ids have none.
-const PLAIN: &str = r"^[^\u0000-\u001f\u007f]*$";
 const ABOUT: &str = "Joins events by key into materialized views. Every answer to an event is durable: acknowledged means on disk. Every error is a problem (RFC 9457) whose `detail` says what to do.";
 
 /// `GET /openapi.json`.
@@ -119,198 +110,4 @@ fn operation(route: &Route) -> Operation {
         operation = operation.response(status, problem(&words));
     }
     operation.build()
-}
-
-fn names_in(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-}
-
-fn string() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(SchemaType::Type(Type::String))
-}
-
-fn path_parameter(name: &str) -> Parameter {
-    let (about, schema) = match name {
-        "join" => (
-            "The join's name",
-            string().min_length(Some(1)).max_length(Some(64)).pattern(Some("^[a-z0-9][a-z0-9_-]*$")),
-        ),
-        "id" => ("The entry's id", string().min_length(Some(32)).max_length(Some(32)).pattern(Some("^[0-9a-f]{32}$"))),
-        _ => (
-            "The key, percent-encoded: a `/` in it is `%2F`",
-            string().min_length(Some(1)).max_length(Some(KEY_CHARACTERS_MAX)).pattern(Some(PLAIN)),
-        ),
-    };
-    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
-    parameter.description(Some(about)).schema(Some(schema)).build()
-}
-
-fn query_parameter(param: &Param) -> Parameter {
-    let parameter = ParameterBuilder::new().name(param.name).parameter_in(ParameterIn::Query).required(Required::False);
-    let parameter = parameter.description(Some(param.about));
-    match param.kind {
-        Kind::Where => {
-            let items = string().max_length(Some(KEY_CHARACTERS_MAX)).pattern(Some("^[^=!<>]+(=|!=|<=?|>=?)"));
-            let schema = ArrayBuilder::new().items(RefOr::T(Schema::from(items))).max_items(Some(16));
-            parameter.schema(Some(schema)).style(Some(ParameterStyle::Form)).explode(Some(true)).build()
-        }
-        Kind::Time => {
-            let ms = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(0));
-            let time = string().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
-            parameter.schema(Some(AnyOfBuilder::new().item(ms).item(time))).build()
-        }
-        kind => parameter.schema(Some(query_schema(kind))).build(),
-    }
-}
-
-fn query_schema(kind: Kind) -> ObjectBuilder {
-    match kind {
-        Kind::Text(max) => string().max_length(Some(max)).pattern(Some(PLAIN)),
-        Kind::Limit => ObjectBuilder::new()
-            .schema_type(SchemaType::Type(Type::Integer))
-            .minimum(Some(1))
-            .maximum(Some(LIMIT_MAX as f64))
-            .default(Some(json!(LIMIT_DEFAULT))),
-        Kind::Flag => ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).default(Some(json!(false))),
-        Kind::Position => string().pattern(Some("^[0-9]{1,18}/")),
-        Kind::LatePlace => string().pattern(Some("^[^/%]+/[0-9]{1,18}/")),
-        Kind::EntryId => string().pattern(Some("^[0-9a-f]{32}$")),
-        Kind::Choice(words) => string().enum_values(Some(words.iter().copied())),
-        Kind::Cursor | Kind::Where | Kind::Time => {
-            string().pattern(Some(r"^(start|c[0-9]{1,18}\.-|s[0-9]{1,18}\.-\.[0-9]{1,18}\.-)$|^[cs][0-9]{1,18}\..*k"))
-        }
-    }
-}
-
-fn header_parameters(route: &Route) -> Vec<Parameter> {
-    let header = |name: &str, about: &str| {
-        let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).required(Required::False);
-        parameter.description(Some(about)).schema(Some(string())).build()
-    };
-    match route.name {
-        "getView" => vec![header("If-None-Match", "Versions that the caller knows: with one of them there, 304")],
-        "followChanges" => vec![header("Last-Event-ID", "The last id that was received: the stream goes on after it")],
-        _ => Vec::new(),
-    }
-}
-
-fn body(takes: Takes) -> Option<RequestBody> {
-    let builder = RequestBodyBuilder::new().required(Some(Required::True));
-    Some(match takes {
-        Takes::Nothing => return None,
-        Takes::LateChoice => builder
-            .content(
-                "application/json",
-                ContentBuilder::new().schema(Some(Ref::from_schema_name("LateChoice"))).build(),
-            )
-            .build(),
-        Takes::Definition => {
-            let toml = || ContentBuilder::new().schema(Some(string())).build();
-            let body = builder.description(Some("The definition, as TOML"));
-            DEFINITION_TYPES.iter().fold(body, |body, kind| body.content(*kind, toml())).build()
-        }
-        Takes::Events => {
-            let about = "Events: native, CloudEvents or EventBridge, as an object, an array of them, or one a line. A CloudEvent in binary mode has its attributes in `ce-` headers, and any type of body. One that is no event goes into quarantine";
-            let body = builder.description(Some(about));
-            CONTENT_TYPES.iter().fold(body, |body, (kind, form)| body.content(*kind, events(*form))).build()
-        }
-    })
-}
-
-fn events(form: super::framing::Form) -> utoipa::openapi::Content {
-    use super::framing::Form;
-    let event = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::Object));
-    let array = || ArrayBuilder::new().items(RefOr::T(Schema::from(event())));
-    let example =
-        json!({"id": "e-1", "type": "user-created", "timestamp": 1_760_000_000_000_u64, "user": {"id": "u-1"}});
-    let content = ContentBuilder::new();
-    match form {
-        Form::Json => content
-            .schema(Some(AnyOfBuilder::new().item(event()).item(array())))
-            .example(Some(Value::Array(vec![example])))
-            .build(),
-        Form::Array => content.schema(Some(array())).build(),
-        Form::One => content.schema(Some(event())).build(),
-        Form::Lines | Form::Binary => content.schema(Some(string())).build(),
-    }
-}
-
-fn answer(route: &Route, gives: &Gives) -> Response {
-    let mut response = ResponseBuilder::new().description(gives.about);
-    for (kind, content) in gives.content {
-        let schema: RefOr<Schema> = match content {
-            Content::Schema(name) => Ref::from_schema_name(*name).into(),
-            Content::Object => RefOr::T(Schema::from(ObjectBuilder::new().schema_type(SchemaType::Type(Type::Object)))),
-            Content::Text => String::schema(),
-            Content::Bytes => {
-                RefOr::T(Schema::from(string().format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))))
-            }
-        };
-        response = response.content(*kind, ContentBuilder::new().schema(Some(schema)).build());
-    }
-    if route.name == "getView" {
-        let tag = HeaderBuilder::new()
-            .schema(Some(string()))
-            .description(Some("The view's version, in quotes; absent with `at` and `explain`"));
-        response = response.header("ETag", tag.build());
-    }
-    response.build()
-}
-
-/// The problems an operation may answer, by status.
-fn problems(route: &Route) -> BTreeMap<&'static str, Vec<Word>> {
-    // A path or query that is not UTF-8, or a parameter that nobody knows, can come anywhere.
-    let mut words = vec![Word::BadRequest, Word::Misdirected, Word::Internal];
-    if route.scope.is_some() {
-        words.extend([Word::Unauthorized, Word::Forbidden]);
-    }
-    if names_in(route.path).next().is_some() {
-        words.extend([Word::NotFound, Word::Unavailable, Word::Rebuilding]);
-    }
-    if route.takes != Takes::Nothing {
-        words.extend([Word::Timeout, Word::TooLarge, Word::UnsupportedMediaType, Word::TooMany]);
-    }
-    words.extend(route.refuses);
-    words.sort_unstable();
-    words.dedup();
-    let mut by_status: BTreeMap<&'static str, Vec<Word>> = BTreeMap::new();
-    for word in words {
-        by_status.entry(status_text(word)).or_default().push(word);
-    }
-    by_status
-}
-
-fn status_text(word: Word) -> &'static str {
-    match word.status().as_u16() {
-        400 => "400",
-        401 => "401",
-        403 => "403",
-        404 => "404",
-        405 => "405",
-        408 => "408",
-        409 => "409",
-        413 => "413",
-        415 => "415",
-        421 => "421",
-        422 => "422",
-        429 => "429",
-        503 => "503",
-        _ => "500",
-    }
-}
-
-fn problem(words: &[Word]) -> Response {
-    let titles: Vec<String> =
-        words.iter().map(|word| format!("{} (`urn:millpond:{}`)", word.title(), word.code())).collect();
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let mut response =
-        ResponseBuilder::new().description(titles.join("; ")).content("application/problem+json", content);
-    let header = |about: &str| HeaderBuilder::new().schema(Some(string())).description(Some(about)).build();
-    if words.iter().any(|word| matches!(word, Word::TooMany | Word::Unavailable | Word::Rebuilding)) {
-        response = response.header("Retry-After", header("Seconds after which to try again"));
-    }
-    if words.iter().any(|word| matches!(word, Word::Unauthorized | Word::Forbidden)) {
-        response = response.header("WWW-Authenticate", header("What the server asks for"));
-    }
-    response.build()
 }

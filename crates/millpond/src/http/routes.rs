@@ -1,87 +1,15 @@
 //! The table of routes: what each is, who may use it, what it takes and gives.
 
-use std::sync::Arc;
-
 use axum::http::StatusCode;
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::on;
 use utoipa::openapi::HttpMethod;
 
 use super::problem::Word;
 use super::query::{Kind, Param};
+use super::route::{Content, Route, Takes};
 use super::target::KEY_CHARACTERS_MAX;
-use super::{State, changes, events, joins, late, layers, list, metrics, openapi, quarantine, upkeep, views};
+use super::{changes, events, joins, late, layers, list, metrics, openapi, quarantine, upkeep, views};
 use crate::access::Scope;
-
-/// One operation.
-pub(super) struct Route {
-    pub(super) method: HttpMethod,
-    pub(super) path: &'static str,
-    /// None: open to all.
-    pub(super) scope: Option<Scope>,
-    pub(super) name: &'static str,
-    pub(super) about: &'static str,
-    pub(super) params: &'static [Param],
-    pub(super) takes: Takes,
-    pub(super) gives: Vec<Gives>,
-    /// Beside those that every operation of its kind has.
-    pub(super) refuses: &'static [Word],
-    handler: fn(MethodFilter) -> MethodRouter<Arc<State>>,
-}
-
-/// A request's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Takes {
-    Nothing,
-    Events,
-    LateChoice,
-    Definition,
-}
-
-/// An answer.
-pub(super) struct Gives {
-    pub(super) status: StatusCode,
-    pub(super) about: &'static str,
-    pub(super) content: &'static [(&'static str, Content)],
-}
-
-/// What an answer's body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// A schema of the components.
-    Schema(&'static str),
-    /// Any JSON object.
-    Object,
-    Text,
-    Bytes,
-}
-
-impl Route {
-    pub(super) fn methods(&self) -> MethodRouter<Arc<State>> {
-        (self.handler)(match self.method {
-            HttpMethod::Post => MethodFilter::POST,
-            HttpMethod::Put => MethodFilter::PUT,
-            HttpMethod::Delete => MethodFilter::DELETE,
-            _ => MethodFilter::GET,
-        })
-    }
-
-    fn params(self, params: &'static [Param]) -> Self {
-        Self { params, ..self }
-    }
-
-    fn takes(self, takes: Takes) -> Self {
-        Self { takes, ..self }
-    }
-
-    fn gives(mut self, status: StatusCode, about: &'static str, content: &'static [(&'static str, Content)]) -> Self {
-        self.gives.push(Gives { status, about, content });
-        self
-    }
-
-    fn refuses(self, refuses: &'static [Word]) -> Self {
-        Self { refuses, ..self }
-    }
-}
 
 const fn param(name: &'static str, kind: Kind, about: &'static str) -> Param {
     Param { name, kind, about }
@@ -188,7 +116,7 @@ fn of_views() -> Vec<Route> {
             .gives(OK, "What is gone", json!("Trimmed")),
         route!(Get "/v1/changes/{join}", READ, "followChanges", changes::changes, "Changes of views as server-sent events: `change` with a Change, `reset` when everything known must be forgotten. Resumes by `Last-Event-ID`")
             .params(CHANGES)
-            .gives(OK, "The stream; it ends when the join is no longer served", &[("text/event-stream", Content::Text)]),
+            .gives(OK, "The stream; it ends when the join is no longer served", &[("text/event-stream", Content::Change)]),
     ]
 }
 

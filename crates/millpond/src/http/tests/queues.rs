@@ -124,7 +124,7 @@ async fn metrics_count_requests_and_joins() {
     let metrics = pond.get("/metrics").await;
     for line in [
         "millpond_events_received_total{join=\"users\"} 2",
-        "millpond_events_quarantined_total{join=\"users\"} 1",
+        "millpond_events_quarantined{join=\"users\"} 1",
         "millpond_keys{join=\"users\"} 1",
         "millpond_join_up{join=\"users\"} 1",
         "millpond_commit_events_total{join=\"users\"} 2",
