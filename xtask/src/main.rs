@@ -24,7 +24,7 @@ fn check() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     dependencies::check()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"])?;
-    cargo(&["test", "--workspace", "--locked"])?;
+    cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])?;
     peers::check(&[])
 }
 
