@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
@@ -21,6 +21,7 @@ use super::metrics::OpenStream;
 use super::problem::Problem;
 use super::query::Query;
 use super::target::OfJoin;
+use crate::access::{Access, Decision, Scope};
 use crate::service::Hosted;
 
 /// A sign of life where nothing changes: shorter than the patience of most proxies.
@@ -38,6 +39,9 @@ struct Following {
     cursor: Cursor,
     commits: watch::Receiver<Option<u64>>,
     stopping: watch::Receiver<bool>,
+    access: Arc<Access>,
+    /// What the reader came with: a token may be removed while it reads.
+    authorization: Option<HeaderValue>,
     /// What is said first.
     prelude: Option<String>,
     /// There is nothing before the next commit.
@@ -62,7 +66,18 @@ pub(super) async fn changes(
     let prelude = Some(format!("retry: {RETRY_MS}\nid: {cursor}\n\n"));
     let (commits, stopping) = (join.commits(), app.stopping.clone());
     let open = app.metrics.stream();
-    let following = Following { join, filter, cursor, commits, stopping, prelude, at_end: false, _open: open };
+    let following = Following {
+        join,
+        filter,
+        cursor,
+        commits,
+        stopping,
+        access: Arc::clone(&app.access),
+        authorization: headers.get(header::AUTHORIZATION).cloned(),
+        prelude,
+        at_end: false,
+        _open: open,
+    };
     let pieces = stream::unfold(following, async |mut following| {
         let piece = following.next().await?;
         Some((Ok::<_, std::convert::Infallible>(Bytes::from(piece)), following))
@@ -86,7 +101,7 @@ impl Following {
         }
         let ping_at = Instant::now() + PING_EVERY;
         loop {
-            if *self.stopping.borrow() {
+            if *self.stopping.borrow() || !self.may_read() {
                 return None;
             }
             if self.at_end && !self.wait(ping_at).await? {
@@ -102,6 +117,10 @@ impl Following {
                 return Some(text);
             }
         }
+    }
+
+    fn may_read(&self) -> bool {
+        self.access.decide(self.authorization.as_ref(), Scope::Read) == Decision::Allowed
     }
 
     async fn page(&self) -> Option<ChangePage> {

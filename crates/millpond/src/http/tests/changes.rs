@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::{NOW, Pond, USERS, created, paid, served};
+use crate::access::{Scope, Tokens};
 
 /// A reader of a stream.
 struct Reader {
@@ -136,4 +137,19 @@ async fn a_reader_of_nothing_is_kept_company() {
     tokio::time::pause();
     let ping = reader.body.next().await.unwrap().unwrap();
     assert!(ping.starts_with(b": ping\nid: c"), "{ping:?}");
+}
+
+/// A stream can last for months: it must not outlive the right to read it.
+#[tokio::test]
+async fn a_stream_ends_when_its_reader_may_read_no_more() {
+    let pond = served(&[USERS]);
+    let mut reader = pond.follow("", "").await;
+    pond.put("/v1/events", &[created("1", NOW, "a", "A")]).await;
+    assert_eq!(reader.change().await.0, "a");
+    Tokens::add(pond.dir.path(), "somebody-else", &[Scope::Read], 1).unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    pond.service.join("users").unwrap().with(|store| store.snapshot(&["a"], u64::MAX)).unwrap();
+    assert_eq!(reader.next().await, None);
 }
