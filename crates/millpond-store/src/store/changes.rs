@@ -110,10 +110,12 @@ impl Store {
         let mut frame = cursor.frame;
         let whole = self.read(&mut reading, durable, &mut frame)?;
         // The last step is of one moment, or a key that changes all the time would always be
-        // overtaken: what is committed by then is read while nobody can commit.
-        let mut memory = self.settled()?;
+        // overtaken: what is committed by then is read while nobody can commit. Who is still behind
+        // does not wait for that.
+        let full = reading.is_full();
+        let mut memory = if full { self.memory()? } else { self.settled()? };
         let last = memory.durable;
-        let whole = whole && (reading.is_full() || self.read(&mut reading, last, &mut frame)?);
+        let whole = whole && (full || self.read(&mut reading, last, &mut frame)?);
         if !whole {
             let gone: Vec<Candidate> = memory
                 .erasures

@@ -27,7 +27,7 @@ use crate::service::Hosted;
 /// A sign of life where nothing changes: shorter than the patience of most proxies.
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// Changes of one page.
-const PAGE_CHANGES: usize = 256;
+const PAGE_CHANGES: usize = 1_024;
 /// Clients go on after so long when the connection ends.
 const RETRY_MS: u32 = 1_000;
 const RESET: &str = "event: reset\ndata: {\"reason\":\"keys were erased while you were away: forget everything; all that is there follows\"}\n\n";
