@@ -83,7 +83,7 @@ impl Lsm {
     }
 
     pub(crate) fn decode_record(&self, key: &str, value: &[u8]) -> Result<Record, Error> {
-        postcard::from_bytes(value).map_err(|error| self.damaged(format!("view of key `{key}`: {error}")))
+        Record::decode(value).map_err(|error| self.damaged(format!("view of key `{key}`: {error}")))
     }
 
     pub(crate) fn row(&self, key: &str, at: At<'_>) -> Result<Option<Row>, Error> {

@@ -302,7 +302,7 @@ impl Record {
     pub(crate) fn count(&mut self, at: At<'_>, put_at: u64, commit: u64) {
         self.events += 1;
         self.oldest_put = self.oldest_put.min(put_at);
-        self.commit = commit;
+        (self.commit, self.changed) = (commit, commit);
         if at > self.folded_to.at() {
             self.folded_to = at.to_position();
         }

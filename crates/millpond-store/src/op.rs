@@ -77,6 +77,7 @@ const TAG_ROW: u8 = 1;
 const TAG_VIEW: u8 = 2;
 const TAG_PUT: u8 = 3;
 const TAG_ERASE: u8 = 4;
+const TAG_SAME_VIEW: u8 = 5;
 
 /// tag, key length u16, id length u16, body length u32, timestamp u64, `put_at` u64; little-endian.
 const ROW_HEADER: usize = 1 + 2 + 2 + 4 + 8 + 8;
@@ -113,7 +114,10 @@ pub(crate) fn read_row(bytes: &[u8]) -> Result<(RowRef<'_>, &[u8]), Unreadable> 
 }
 
 pub(crate) fn write_view(out: &mut Vec<u8>, key: &str, record: &Record) {
-    write(out, TAG_VIEW, &(key, record));
+    match record.changed == record.commit {
+        true => write(out, TAG_VIEW, &(key, record)),
+        false => write(out, TAG_SAME_VIEW, &(key, record, record.changed)),
+    }
 }
 
 pub(crate) fn write_put(out: &mut Vec<u8>, table: Table, key: &[u8], value: Option<&[u8]>) {
@@ -136,7 +140,15 @@ pub(crate) fn read_op(bytes: &[u8]) -> Result<(Op<'_>, &[u8]), Unreadable> {
     match *tag {
         TAG_ROW => read_row(bytes).map(|(row, rest)| (Op::Row(row), rest)),
         TAG_VIEW => {
-            let ((key, record), rest) = postcard::take_from_bytes(rest).map_err(|_| Unreadable)?;
+            let ((key, mut record), rest): ((_, Box<Record>), _) =
+                postcard::take_from_bytes(rest).map_err(|_| Unreadable)?;
+            record.changed = record.commit;
+            Ok((Op::View { key, record }, rest))
+        }
+        TAG_SAME_VIEW => {
+            let ((key, mut record, changed), rest): ((_, Box<Record>, _), _) =
+                postcard::take_from_bytes(rest).map_err(|_| Unreadable)?;
+            record.changed = changed;
             Ok((Op::View { key, record }, rest))
         }
         TAG_PUT => {

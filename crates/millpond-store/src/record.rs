@@ -7,8 +7,12 @@ use serde::{Deserialize, Serialize};
 /// The hot part of a view.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// The commit that changed it last: the view's version, and what replay compares with.
+    /// The commit that changed it last: what replay compares with.
     pub(crate) commit: u64,
+    /// The commit that changed its document last: the view's version. Snapshots and trims are none
+    /// of a reader's business. Written only where it differs, behind everything else.
+    #[serde(skip)]
+    pub(crate) changed: u64,
     pub(crate) events: u64,
     pub(crate) folded_to: Position,
     pub(crate) state: State,
@@ -36,6 +40,7 @@ impl Record {
     pub(crate) fn empty(join: &Join) -> Self {
         Self {
             commit: 0,
+            changed: 0,
             events: 0,
             folded_to: Position::default(),
             state: State::empty(join),
@@ -64,7 +69,7 @@ impl Record {
     /// The whole view, given the snapshot that lies apart.
     pub(crate) fn view(&self, join: &Join, snapshot: Option<Snapshot>) -> View {
         View {
-            version: self.commit,
+            version: self.changed,
             fingerprint: join.fingerprint(),
             state: self.state.clone(),
             folded_to: self.folded_to.clone(),
@@ -76,7 +81,17 @@ impl Record {
 
     pub(crate) fn encode_into(&self, out: &mut Vec<u8>) {
         let buffer = std::mem::take(out);
-        *out = postcard::to_extend(self, buffer).expect("a record always has bytes: it is plain data");
+        let written = match self.changed == self.commit {
+            true => postcard::to_extend(self, buffer),
+            false => postcard::to_extend(&(self, self.changed), buffer),
+        };
+        *out = written.expect("a record always has bytes: it is plain data");
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        let (mut record, rest): (Self, _) = postcard::take_from_bytes(bytes)?;
+        record.changed = if rest.is_empty() { record.commit } else { postcard::from_bytes(rest)? };
+        Ok(record)
     }
 
     /// About how much memory it takes, for the cache's bound.

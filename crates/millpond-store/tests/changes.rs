@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millpond_core::Join;
 use millpond_store::{Batch, ChangePage, Cursor, DataFolder, Filter, Options, Store};
@@ -63,13 +63,22 @@ struct Reader {
     told: String,
     known: BTreeMap<String, String>,
     versions: BTreeMap<String, u64>,
+    /// Keys that were erased since their last change was told.
+    erased: BTreeSet<String>,
     filter: Filter,
 }
 
 impl Reader {
     fn new(filter: Filter) -> Self {
         let cursor = Cursor::start();
-        Self { told: cursor.to_string(), cursor, known: BTreeMap::new(), versions: BTreeMap::new(), filter }
+        Self {
+            told: cursor.to_string(),
+            cursor,
+            known: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            erased: BTreeSet::new(),
+            filter,
+        }
     }
 
     fn read(&mut self, store: &Store, limit: usize) -> bool {
@@ -87,9 +96,15 @@ impl Reader {
                 change.key
             );
             match change.document {
-                Some(document) => self.known.insert(change.key, document),
-                None => self.known.remove(&change.key),
-            };
+                Some(document) => {
+                    let erased = self.erased.remove(&change.key);
+                    let before = self.known.insert(change.key, document.clone());
+                    assert!(erased || before != Some(document), "a snapshot or a trim is no change");
+                }
+                None => {
+                    self.known.remove(&change.key);
+                }
+            }
             self.told = change.cursor.to_string();
         }
         self.cursor = next;
@@ -134,12 +149,19 @@ proptest! {
                     let events: Vec<&[u8]> = events.iter().map(String::as_bytes).collect();
                     store.ingest(&Batch { events: &events, now, ..Batch::default() }).unwrap();
                 }
-                Action::Upkeep => { store.maintain(now).unwrap(); }
+                Action::Upkeep => {
+                    let before = store.views("", None, 1_000).unwrap();
+                    store.maintain(now).unwrap();
+                    prop_assert_eq!(store.views("", None, 1_000).unwrap(), before, "to a reader nothing happened");
+                }
                 Action::Erase(key) => {
                     let key = format!("k{key}");
                     let there = store.document(&key).unwrap().is_some();
                     prop_assert_eq!(store.erase(&key, now).unwrap().is_some(), there);
                     prop_assert_eq!(store.document(&key).unwrap(), None);
+                    for reader in &mut readers {
+                        reader.erased.insert(key.clone());
+                    }
                 }
                 Action::Flush => store.flush().unwrap(),
                 Action::Reopen { orderly } => {

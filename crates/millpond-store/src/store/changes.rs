@@ -38,7 +38,7 @@ pub struct Changed {
     pub cursor: Cursor,
     /// The key.
     pub key: String,
-    /// The view's version: the commit that changed it.
+    /// The view's version: the commit that changed its document.
     pub version: u64,
     /// The document; `None` if the key was erased.
     pub document: Option<String>,
@@ -161,7 +161,7 @@ impl Store {
         Ok(match memory.known_slot(&self.lsm, key)? {
             Some(slot) => {
                 let record = &memory.cache.slot(slot).record;
-                (record.commit == commit).then(|| Some(record.state.document(&self.join, key)))
+                (record.changed == commit).then(|| Some(record.state.document(&self.join, key)))
             }
             None => memory.erasures.last_of(key).filter(|erased| *erased == commit).map(|_| None),
         })
@@ -183,9 +183,9 @@ impl Store {
         }
         for (key, record) in records {
             // What changed after the scan began is told from the log.
-            if filter.wants(&key) && record.commit <= at && !since.covers(record.commit, &key) {
+            if filter.wants(&key) && record.changed <= at && !since.covers(record.changed, &key) {
                 let document = record.state.document(&self.join, &key);
-                found.insert(key, (record.commit, Some(document)));
+                found.insert(key, (record.changed, Some(document)));
             } else {
                 found.remove(&key); // it is back
             }
@@ -226,7 +226,7 @@ impl Reading<'_> {
         if self.is_full() {
             return ControlFlow::Break(());
         }
-        let Some(keys) = changed_keys(commit.payload) else {
+        let Some(keys) = changed_keys(&commit) else {
             self.failed = Some(commit.number);
             return ControlFlow::Break(());
         };
@@ -245,16 +245,17 @@ impl Reading<'_> {
     }
 }
 
-/// The keys whose views a commit changed; `None` if it cannot be read.
-fn changed_keys(payload: &[u8]) -> Option<BTreeSet<&str>> {
+/// The keys whose documents a commit changed; `None` if it cannot be read.
+fn changed_keys<'c>(commit: &Commit<'c>) -> Option<BTreeSet<&'c str>> {
     let mut keys = BTreeSet::new();
-    let mut rest = payload;
+    let mut rest = commit.payload;
     while !rest.is_empty() {
         let (op, after) = read_op(rest).ok()?;
         match op {
             Op::Row(row) => keys.insert(std::str::from_utf8(row.key).ok()?),
-            Op::View { key, .. } | Op::Erase { key, .. } => keys.insert(key),
-            Op::Put { .. } => false,
+            Op::View { key, record } if record.changed == commit.number => keys.insert(key),
+            Op::Erase { key, .. } => keys.insert(key),
+            Op::View { .. } | Op::Put { .. } => false,
         };
         rest = after;
     }

@@ -37,9 +37,12 @@ impl Commit<'_> {
 
     /// Stores a record as a whole.
     pub(super) fn put_record(&mut self, slot: SlotIndex, mut record: Record) {
-        record.commit = self.number;
         let Memory { cache, active, .. } = &mut *self.memory;
         let known = cache.slot_mut(slot);
+        record.commit = self.number;
+        if record.events != known.record.events || record.state != known.record.state {
+            record.changed = self.number;
+        }
         write_view(&mut active.arena, &known.key, &record);
         known.record = record;
         self.memory.touch(slot);

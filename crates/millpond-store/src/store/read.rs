@@ -19,7 +19,7 @@ use crate::record::Record;
 /// A key's view, and the rows after its snapshot, of one moment.
 #[derive(Clone, Debug)]
 pub struct KeyView {
-    /// The view; its version is the number of the commit that changed it last.
+    /// The view; its version is the number of the commit that changed its document last.
     pub view: View,
     /// All rows after the snapshot, in order.
     pub tail: Vec<Row>,
@@ -30,10 +30,18 @@ pub struct KeyView {
 pub struct ListedView {
     /// Its key.
     pub key: String,
-    /// The commit that changed it last.
+    /// The commit that changed its document last.
     pub version: u64,
     /// Its document, as one line of JSON.
     pub document: String,
+}
+
+/// A view with its snapshot, and all rows after it, of one moment.
+pub(super) struct Whole {
+    /// The commit that changed the key last.
+    pub(super) commit: u64,
+    pub(super) view: View,
+    pub(super) tail: Vec<Row>,
 }
 
 /// Some rows of a key.
@@ -88,19 +96,19 @@ impl Store {
     /// # Errors
     /// As [`Store::view`].
     pub fn key_view(&self, key: &str) -> Result<Option<KeyView>, Error> {
-        Ok(self.whole(key)?.map(|(view, tail)| KeyView { view, tail }))
+        Ok(self.whole(key)?.map(|Whole { view, tail, .. }| KeyView { view, tail }))
     }
 
-    /// The view of a key with its snapshot, and all rows after it, of one moment.
-    pub(super) fn whole(&self, key: &str) -> Result<Option<(View, Vec<Row>)>, Error> {
+    pub(super) fn whole(&self, key: &str) -> Result<Option<Whole>, Error> {
         let (mut memory, known) = self.durable_slot(key)?;
         let Some(slot) = known else { return Ok(None) };
+        let commit = memory.cache.slot(slot).record.commit;
         let view = whole_view(self, &mut memory, slot)?;
         let recent = memory.rows_in_memory(slot)?;
         let sight = self.lsm.sight();
         drop(memory);
         let tail = self.merged(&sight, key, view.through(), recent, usize::MAX)?;
-        Ok(Some((view, tail)))
+        Ok(Some(Whole { commit, view, tail }))
     }
 
     /// All rows of a key that are not trimmed, in order: those that the snapshot covers too.
@@ -134,7 +142,7 @@ impl Store {
     /// # Errors
     /// As [`Store::view`].
     pub fn document_at(&self, key: &str, at_ms: u64) -> Result<Option<AsOf>, Error> {
-        let Some((view, tail)) = self.whole(key)? else { return Ok(None) };
+        let Some(Whole { view, tail, .. }) = self.whole(key)? else { return Ok(None) };
         let from_snapshot = view.through().is_none_or(|through| through.timestamp <= at_ms);
         let (snapshot, mut rows) = match (from_snapshot, &view.trimmed_to) {
             (true, _) => (view.snapshot.as_ref(), tail),
@@ -161,7 +169,7 @@ impl Store {
     pub fn views(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ListedView>, Error> {
         let listed = |(key, record): (String, Record)| {
             let document = record.state.document(&self.join, &key);
-            ListedView { key, version: record.commit, document }
+            ListedView { key, version: record.changed, document }
         };
         Ok(self.records(prefix, after, limit)?.into_iter().map(listed).collect())
     }

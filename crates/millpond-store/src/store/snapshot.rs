@@ -1,13 +1,12 @@
 //! Snapshot and trim of keys, many in one commit.
 
-use millpond_core::View;
 use millpond_core::process::snapshot::Snapshotted;
 use millpond_core::snapshot::{Closing, SnapshotDecision, decide};
 use millpond_core::store::Row;
 
 use super::Store;
 use super::commit::Commit;
-use super::read::whole_view;
+use super::read::{Whole, whole_view};
 use crate::cache::SlotIndex;
 use crate::error::Error;
 use crate::record::Closed;
@@ -35,7 +34,8 @@ pub struct Step {
 
 /// A decision about a key's snapshot, and what it was made of.
 struct Decided {
-    version: u64,
+    /// The commit that had changed the key last.
+    commit: u64,
     tail: Vec<Row>,
     snapshot_events: u64,
     decision: SnapshotDecision,
@@ -75,15 +75,15 @@ impl Store {
         }
         let mut decided = Vec::with_capacity(due.len());
         for key in &due {
-            let Some((view, tail)) = self.whole(key)? else { continue };
-            decided.push((key, self.decide(key, &view, tail, now)?));
+            let Some(whole) = self.whole(key)? else { continue };
+            decided.push((key, self.decide(key, whole, now)?));
         }
         let made = self.commit(|commit| {
             let mut made = Maintained::default();
             for (key, decided) in decided {
                 let Some(slot) = commit.memory.known_slot(commit.lsm, key)? else { continue };
                 // An event came meanwhile: decide again, now that none can.
-                let fresh = commit.memory.cache.slot(slot).record.commit == decided.version;
+                let fresh = commit.memory.cache.slot(slot).record.commit == decided.commit;
                 let decided = if fresh { decided } else { self.decide_in(commit, slot, now)? };
                 let snapshotted = self.carry_out(commit, slot, decided, now)?;
                 made.snapshots += u64::from(snapshotted.closed);
@@ -152,19 +152,20 @@ impl Store {
     fn decide_in(&self, commit: &mut Commit<'_>, slot: SlotIndex, now: u64) -> Result<Decided, Error> {
         let view = whole_view(self, commit.memory, slot)?;
         let recent = commit.memory.rows_in_memory(slot)?;
-        let key = commit.memory.cache.slot(slot).key.clone();
-        let tail = self.merged(&self.lsm.sight(), &key, view.through(), recent, usize::MAX)?;
-        self.decide(&key, &view, tail, now)
+        let known = commit.memory.cache.slot(slot);
+        let tail = self.merged(&self.lsm.sight(), &known.key, view.through(), recent, usize::MAX)?;
+        self.decide(&known.key, Whole { commit: known.record.commit, view, tail }, now)
     }
 
-    fn decide(&self, key: &str, view: &View, tail: Vec<Row>, now: u64) -> Result<Decided, Error> {
-        let decision = decide(&self.join, view, &tail, now, Closing::Settled).map_err(|source| Error::Row {
+    fn decide(&self, key: &str, whole: Whole, now: u64) -> Result<Decided, Error> {
+        let Whole { commit, view, tail } = whole;
+        let decision = decide(&self.join, &view, &tail, now, Closing::Settled).map_err(|source| Error::Row {
             key: key.into(),
             position: view.folded_to.clone(),
             source,
         })?;
         let snapshot_events = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
-        Ok(Decided { version: view.version, tail, snapshot_events, decision })
+        Ok(Decided { commit, tail, snapshot_events, decision })
     }
 
     /// Carries a decision out.
