@@ -45,6 +45,29 @@ pub struct LogOptions {
     pub sync: Sync,
 }
 
+/// Segments that the log does not know any more, and whose files are still there: a log that is
+/// opened meanwhile takes them back.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Forgotten {
+    dir: PathBuf,
+    paths: Vec<PathBuf>,
+}
+
+impl Forgotten {
+    /// Removes the files.
+    ///
+    /// # Errors
+    /// If one cannot be removed; the younger ones are still there.
+    pub(crate) fn remove(&self) -> Result<(), Error> {
+        // The oldest first, so that a crash in between leaves no gap.
+        for path in &self.paths {
+            fs::remove_file(path).map_err(Error::io("remove", path))?;
+        }
+        if self.paths.is_empty() { Ok(()) } else { sync_dir(&self.dir) }
+    }
+}
+
 /// The log, open for appending. Only one may be open in a folder.
 ///
 /// After any failure it is stopped: whether the bytes are on disk is unknown, and a sync that
@@ -150,22 +173,22 @@ impl Log {
     /// If a file cannot be removed; then the log is stopped.
     pub fn remove_through(&mut self, through: u64, keep_bytes: u64) -> Result<usize, Error> {
         self.running()?;
-        let mut removed = 0;
-        // The oldest first, so that a crash in between leaves no gap.
+        let forgotten = self.forget_through(through, keep_bytes);
+        let removed = forgotten.remove();
+        self.stop_if_failed(removed)?;
+        Ok(forgotten.paths.len())
+    }
+
+    /// As [`Log::remove_through`], but leaves the files to the caller: to remove a large one takes
+    /// longer than a commit should wait.
+    pub(crate) fn forget_through(&mut self, through: u64, keep_bytes: u64) -> Forgotten {
+        let mut forgotten = Forgotten { dir: self.options.dir.clone(), paths: Vec::new() };
         while self.segments.get(1).is_some_and(|next| next.first <= through.saturating_add(1))
             && self.bytes() > keep_bytes
         {
-            let path = &self.segments[0].path;
-            let gone = fs::remove_file(path).map_err(Error::io("remove", path));
-            self.stop_if_failed(gone)?;
-            self.segments.remove(0);
-            removed += 1;
+            forgotten.paths.push(self.segments.remove(0).path);
         }
-        if removed > 0 {
-            let synced = sync_dir(&self.options.dir);
-            self.stop_if_failed(synced)?;
-        }
-        Ok(removed)
+        forgotten
     }
 
     /// Bytes of all segments.

@@ -147,7 +147,6 @@ impl Store {
         }
         drop(memory);
         let memory = self.thawed()?;
-        self.freeze(log, memory)?;
-        self.forget_flushed(log)
+        self.freeze(log, memory)
     }
 }

@@ -41,7 +41,7 @@ pub use verify::{KeyDifference, Verified};
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::flush::{Frozen, Records};
-use crate::log::Log;
+use crate::log::{Forgotten, Log};
 use crate::lsm::{Lsm, Sight};
 use crate::memory::Memory;
 
@@ -83,7 +83,7 @@ pub struct Store {
     /// Held for the whole of a commit: there is one writer at a time.
     writer: Mutex<Writer>,
     shared: Arc<Shared>,
-    flusher: Option<(mpsc::Sender<Arc<Frozen>>, JoinHandle<()>)>,
+    flusher: Option<(mpsc::Sender<Flush>, JoinHandle<()>)>,
 }
 
 /// The log, and the frame on its way there.
@@ -91,6 +91,13 @@ struct Writer {
     log: Log,
     /// A copy of the memtable's newest bytes, so that its lock need not be held while the disk works.
     frame: Vec<u8>,
+}
+
+/// What the flusher's thread is to do.
+struct Flush {
+    frozen: Arc<Frozen>,
+    /// Of older memtables, which the tables have: removed first.
+    forgotten: Forgotten,
 }
 
 /// What the flusher's thread shares with the rest.
@@ -196,8 +203,9 @@ impl Store {
             return Ok(());
         }
         self.freeze(log, memory)?;
-        drop(self.thawed()?);
-        self.forget_flushed(log)
+        let flushed = self.thawed()?.flushed;
+        log.remove_through(flushed, self.options.log_bytes_kept)?;
+        Ok(())
     }
 
     /// The memory, once all that it shows is durable.
@@ -238,23 +246,18 @@ impl Store {
         Ok(memory)
     }
 
-    /// Hands the memtable, all of which is durable, to the flusher.
+    /// Hands the memtable, all of which is durable, to the flusher; with it the part of the log
+    /// that the tables hold already and that is too long to be kept for those who read changes.
     fn freeze(&self, log: &mut Log, mut memory: MutexGuard<'_, Memory>) -> Result<(), Error> {
         let frozen = memory.freeze();
+        let flushed = memory.flushed;
         drop(memory);
+        let forgotten = log.forget_through(flushed, self.options.log_bytes_kept);
         log.rotate().inspect_err(|error| self.shared.stop(error.to_string()))?;
         if let Some((sender, _)) = &self.flusher {
             // The thread only ends when the sender is dropped, or stopped the store: then it is too late anyway.
-            let _ = sender.send(frozen);
+            let _ = sender.send(Flush { frozen, forgotten });
         }
-        Ok(())
-    }
-
-    /// Removes the part of the log that the tables hold and that is too long to be kept for those
-    /// who read changes.
-    fn forget_flushed(&self, log: &mut Log) -> Result<(), Error> {
-        let flushed = self.memory()?.flushed;
-        log.remove_through(flushed, self.options.log_bytes_kept)?;
         Ok(())
     }
 }
@@ -277,10 +280,11 @@ fn usable(memory: MutexGuard<'_, Memory>) -> Result<MutexGuard<'_, Memory>, Erro
 }
 
 /// The flusher's thread: one frozen memtable after the other.
-fn flush_all(frozen: &mpsc::Receiver<Arc<Frozen>>, lsm: &Lsm, shared: &Shared) {
-    while let Ok(next) = frozen.recv() {
+fn flush_all(flushes: &mpsc::Receiver<Flush>, lsm: &Lsm, shared: &Shared) {
+    while let Ok(Flush { frozen: next, forgotten }) = flushes.recv() {
         // A panic must stop the store too, or whoever waits for this flush would wait for ever.
         let flushed = panic::catch_unwind(AssertUnwindSafe(|| {
+            forgotten.remove()?;
             next.flush(lsm, &take_down(&next, shared)?)?;
             shared.lock().thaw(&next);
             Ok::<_, Error>(())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use millpond_core::Join;
 
 use super::erase::CHANGES_FLOOR;
-use super::{Options, Shared, Store, Writer, flush_all};
+use super::{Flush, Options, Shared, Store, Writer, flush_all};
 use crate::error::Error;
 use crate::folder::{self, DataFolder};
 use crate::log::{Log, LogOptions, Recovery, Sync};
@@ -145,7 +145,7 @@ pub(super) fn open_after(
 fn start_flusher(
     lsm: &Arc<Lsm>,
     shared: &Arc<Shared>,
-) -> Result<(mpsc::Sender<Arc<crate::flush::Frozen>>, std::thread::JoinHandle<()>), Error> {
+) -> Result<(mpsc::Sender<Flush>, std::thread::JoinHandle<()>), Error> {
     let (sender, receiver) = mpsc::channel();
     let (lsm, shared) = (Arc::clone(lsm), Arc::clone(shared));
     let thread = std::thread::Builder::new()
