@@ -1,6 +1,8 @@
 //! The data folder: one sub-folder a join, and one process at a time.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -139,9 +141,24 @@ pub(crate) fn create(dir: &Path, definition: &str) -> Result<(), Error> {
     write_definition(dir, definition)
 }
 
+/// What is known of a join before it is opened.
+pub(crate) struct Stored {
+    /// The definition's text.
+    pub(crate) definition: String,
+    /// Tells it from another join of the same name, made before or after; 0 in older folders.
+    pub(crate) history: u64,
+}
+
+/// A number that no other join has.
+pub(crate) fn new_history() -> u64 {
+    // Hash maps are seeded by chance, and this asks for nothing more.
+    RandomState::new().build_hasher().finish()
+}
+
 /// Makes the folder a join: from now on its log must be there.
-pub(crate) fn write_manifest(dir: &Path) -> Result<(), Error> {
-    write_durably(&dir.join(MANIFEST_FILE), format!("millpond-store {FORMAT}\n").as_bytes())
+pub(crate) fn write_manifest(dir: &Path, history: u64) -> Result<(), Error> {
+    let text = format!("millpond-store {FORMAT}\nhistory {history:016x}\n");
+    write_durably(&dir.join(MANIFEST_FILE), text.as_bytes())
 }
 
 /// Puts another text in place of the definition's.
@@ -149,19 +166,21 @@ pub(crate) fn write_definition(dir: &Path, definition: &str) -> Result<(), Error
     write_durably(&dir.join(DEFINITION_FILE), definition.as_bytes())
 }
 
-/// The stored definition; `None` if the folder is no join yet.
-pub(crate) fn read_definition(dir: &Path) -> Result<Option<String>, Error> {
+/// The stored join; `None` if the folder is none yet.
+pub(crate) fn read(dir: &Path) -> Result<Option<Stored>, Error> {
     let manifest = dir.join(MANIFEST_FILE);
     let text = match fs::read_to_string(&manifest) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(Error::io("read", &manifest))?,
     };
-    let format = text.trim().strip_prefix("millpond-store ").and_then(|format| format.parse::<u32>().ok());
-    match format {
-        Some(FORMAT) => {}
-        Some(found) if found > FORMAT => {
+    let mut lines = text.lines();
+    let format = lines.next().and_then(|line| line.strip_prefix("millpond-store ")?.parse::<u32>().ok());
+    let history = lines.next().map_or(Some(0), |line| u64::from_str_radix(line.strip_prefix("history ")?, 16).ok());
+    let history = match (format, history) {
+        (Some(found), _) if found > FORMAT => {
             return Err(Error::NewerFormat { file: manifest, found, known: FORMAT });
         }
+        (Some(FORMAT), Some(history)) => history,
         _ => {
             return Err(Error::Damaged {
                 file: manifest,
@@ -169,9 +188,10 @@ pub(crate) fn read_definition(dir: &Path) -> Result<Option<String>, Error> {
                 what: format!("`{}` is no manifest", text.trim()),
             });
         }
-    }
+    };
     let path = dir.join(DEFINITION_FILE);
-    fs::read_to_string(&path).map(Some).map_err(Error::io("read", &path))
+    let definition = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    Ok(Some(Stored { definition, history }))
 }
 
 /// Writes a whole file so that a crash leaves either the old or the new.

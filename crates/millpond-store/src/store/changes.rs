@@ -71,7 +71,7 @@ impl Store {
     /// The place after all that is durable now.
     #[must_use]
     pub fn cursor_now(&self) -> Cursor {
-        Cursor::after(self.last_commit())
+        Cursor { edition: self.edition, ..Cursor::after(self.last_commit()) }
     }
 
     /// Up to about `limit` changes after a cursor. It does not wait for new ones.
@@ -79,6 +79,14 @@ impl Store {
     /// # Errors
     /// If the log or the tables cannot be read.
     pub fn changes(&self, cursor: &Cursor, filter: &Filter, limit: usize) -> Result<ChangePage, Error> {
+        let mut page = self.page_of_changes(cursor, filter, limit)?;
+        for cursor in page.changes.iter_mut().map(|change| &mut change.cursor).chain([&mut page.next]) {
+            cursor.edition = self.edition;
+        }
+        Ok(page)
+    }
+
+    fn page_of_changes(&self, cursor: &Cursor, filter: &Filter, limit: usize) -> Result<ChangePage, Error> {
         let (durable, floor) = {
             let memory = self.memory()?;
             (memory.durable, memory.erasures.floor)
@@ -90,7 +98,8 @@ impl Store {
         let turn = |reset, next| Ok(ChangePage { reset, changes: Vec::new(), next, more: true });
         match &cursor.place {
             Place::Start => turn(false, from_start()),
-            // Erasures since then are not remembered, or it is a place in another history.
+            // It is a place in another history, or erasures since then are not remembered.
+            _ if cursor.edition != self.edition => turn(true, from_start()),
             _ if cursor.commit() < floor || cursor.commit() > durable => turn(true, from_start()),
             Place::Scan { since, at, after } => self.scan(since, *at, after.as_deref(), filter),
             Place::Log(told) => self.follow(told, cursor, durable, filter, limit),
@@ -138,7 +147,7 @@ impl Store {
             changes.push(Changed { cursor: place.into(), key, version: commit, document });
         }
         let more = read_to.key.is_some() || read_to.commit < last;
-        Ok(ChangePage { reset: false, changes, next: Cursor { place: Place::Log(read_to), frame }, more })
+        Ok(ChangePage { reset: false, changes, next: Cursor { frame, ..Place::Log(read_to).into() }, more })
     }
 
     /// Takes in the log from where `reading` is to a commit.

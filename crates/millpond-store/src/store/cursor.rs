@@ -9,6 +9,8 @@ use crate::log::FramePlace;
 #[derive(Clone, Debug)]
 pub struct Cursor {
     pub(super) place: Place,
+    /// See [`Store::edition`](super::Store::edition).
+    pub(super) edition: u32,
     /// Where the log goes on, if that was found out before.
     pub(super) frame: Option<FramePlace>,
 }
@@ -58,7 +60,7 @@ impl Cursor {
 
 impl From<Place> for Cursor {
     fn from(place: Place) -> Self {
-        Self { place, frame: None }
+        Self { place, edition: 0, frame: None }
     }
 }
 
@@ -77,10 +79,11 @@ pub struct NotACursor(String);
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Start => f.write_str("start"),
-            Place::Log(told) => write!(f, "c{told}"),
-            Place::Scan { since, at, after } => write!(f, "s{since}.{at}.{}", hex(after.as_deref())),
+            Place::Start => return f.write_str("start"),
+            Place::Log(told) => write!(f, "c{told}")?,
+            Place::Scan { since, at, after } => write!(f, "s{since}.{at}.{}", hex(after.as_deref()))?,
         }
+        write!(f, ".{:08x}", self.edition)
     }
 }
 
@@ -92,7 +95,8 @@ impl fmt::Display for Told {
 
 /// A key as `k` and hexadecimal digits, `-` for none.
 fn hex(key: Option<&str>) -> String {
-    let digits = |key: &str| key.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digit = |half: u8| char::from_digit(half.into(), 16).expect("half a byte is below 16");
+    let digits = |key: &str| key.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>();
     key.map_or_else(|| "-".to_owned(), |key| format!("k{}", digits(key)))
 }
 
@@ -115,16 +119,19 @@ impl FromStr for Cursor {
             return Ok(Self::start());
         }
         let parse = || {
-            let parts: Vec<&str> = text.get(1..)?.split('.').collect();
-            match (text.get(..1)?, parts.as_slice()) {
+            let (place, edition) = text.rsplit_once('.')?;
+            let edition = u32::from_str_radix(edition, 16).ok()?;
+            let parts: Vec<&str> = place.get(1..)?.split('.').collect();
+            let place = match (place.get(..1)?, parts.as_slice()) {
                 ("c", [commit, key]) => Some(Place::Log(told(commit, key)?)),
                 ("s", [commit, key, at, after]) => {
                     Some(Place::Scan { since: told(commit, key)?, at: at.parse().ok()?, after: unhex(after)? })
                 }
                 _ => None,
-            }
+            };
+            Some(Self { edition, ..place?.into() })
         };
-        parse().map(Self::from).ok_or_else(|| NotACursor(text.chars().take(100).collect()))
+        parse().ok_or_else(|| NotACursor(text.chars().take(100).collect()))
     }
 }
 

@@ -77,6 +77,9 @@ impl Default for Options {
 /// The durable views of one join. All methods may be called from many threads.
 pub struct Store {
     join: Join,
+    /// Tells it from other joins of the same name.
+    history: u64,
+    edition: u32,
     dir: PathBuf,
     options: Options,
     lsm: Arc<Lsm>,
@@ -140,6 +143,19 @@ impl Store {
     #[must_use]
     pub fn join(&self) -> &Join {
         &self.join
+    }
+
+    /// Tells apart what versions and cursors are good for: another join that had the same name, or
+    /// another text of the definition, gives another.
+    #[must_use]
+    pub fn edition(&self) -> u32 {
+        self.edition
+    }
+
+    /// Why it has stopped for good; `None` while it works.
+    #[must_use]
+    pub fn stopped(&self) -> Option<String> {
+        self.shared.lock().stopped.clone()
     }
 
     /// What was counted since the join was made, by commits that are durable; of a store that is

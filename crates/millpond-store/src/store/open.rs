@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 
 use millpond_core::Join;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::erase::CHANGES_FLOOR;
 use super::{Flush, Options, Shared, Store, Writer, flush_all};
@@ -40,9 +41,10 @@ impl Store {
         }
         let dir = folder.join_dir(name);
         finish_swap(&dir)?;
-        let text = folder::read_definition(&dir)?.ok_or_else(|| Error::NoJoin { name: name.to_owned(), known })?;
-        let join = Join::parse(&text).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
-        open_dir(&dir, join, options, false)
+        let stored = folder::read(&dir)?.ok_or_else(|| Error::NoJoin { name: name.to_owned(), known })?;
+        let join =
+            Join::parse(&stored.definition).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
+        open_dir(&dir, join, options, Begin::stored(stored.history))
     }
 
     /// Opens the join of a definition, making it if it is not there. If its stored definition
@@ -53,22 +55,24 @@ impl Store {
     pub fn open_or_create(folder: &DataFolder, join: Join, options: Options) -> Result<(Self, Opened), Error> {
         let dir = folder.join_dir(join.name());
         finish_swap(&dir)?;
-        let Some(stored) = folder::read_definition(&dir)? else {
+        let Some(stored) = folder::read(&dir)? else {
             clear_unmade(&dir)?;
             folder::create(&dir, join.source_text())?;
             folder::sync_dir(folder.dir())?;
-            let store = open_dir(&dir, join, options, true)?;
-            folder::write_manifest(&dir)?;
+            let history = folder::new_history();
+            let store = open_dir(&dir, join, options, Begin { history, created: true, after: 0 })?;
+            folder::write_manifest(&dir, history)?;
             return Ok(store);
         };
-        let stored = Join::parse(&stored).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
+        let begin = Begin::stored(stored.history);
+        let stored = Join::parse(&stored.definition).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
         if stored.fingerprint() != join.fingerprint() {
-            return open_dir(&dir, stored, options, false);
+            return open_dir(&dir, stored, options, begin);
         }
         if stored.source_text() != join.source_text() {
             folder::write_definition(&dir, join.source_text())?; // defaults, lateness and the like
         }
-        open_dir(&dir, join, options, false)
+        open_dir(&dir, join, options, begin)
     }
 }
 
@@ -93,19 +97,24 @@ fn clear_unmade(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Opens what is in a join's folder under a definition that fits it.
-pub(super) fn open_dir(dir: &Path, join: Join, options: Options, created: bool) -> Result<(Store, Opened), Error> {
-    open_after(dir, join, options, created, 0)
+/// What a store begins with.
+pub(super) struct Begin {
+    pub(super) history: u64,
+    /// Nothing is there yet.
+    pub(super) created: bool,
+    /// The commits of a new store are numbered on from here.
+    pub(super) after: u64,
 }
 
-/// As [`open_dir`]; the commits of a new store are numbered on from `begin_after`.
-pub(super) fn open_after(
-    dir: &Path,
-    join: Join,
-    options: Options,
-    created: bool,
-    begin_after: u64,
-) -> Result<(Store, Opened), Error> {
+impl Begin {
+    pub(super) fn stored(history: u64) -> Self {
+        Self { history, created: false, after: 0 }
+    }
+}
+
+/// Opens what is in a join's folder under a definition that fits it.
+pub(super) fn open_dir(dir: &Path, join: Join, options: Options, begin: Begin) -> Result<(Store, Opened), Error> {
+    let Begin { history, created, after } = begin;
     let lsm = Arc::new(Lsm::open(&dir.join("tables"), options.block_cache_bytes)?);
     let mut memory = Memory::new(options.cache_bytes);
     let unreadable = |what: &str| Error::Unreadable { what: what.to_owned() };
@@ -118,7 +127,7 @@ pub(super) fn open_after(
     if let Some(value) = lsm.get(Table::Meta, CHANGES_FLOOR)? {
         memory.erasures.floor = postcard::from_bytes(&value).map_err(|_| unreadable("the mark of the last erasure"))?;
     }
-    memory.flushed = memory.flushed.max(begin_after);
+    memory.flushed = memory.flushed.max(after);
     memory.durable = memory.flushed;
     memory.active.last_commit = memory.flushed;
     let sync = if options.durable { Sync::Every } else { Sync::Never };
@@ -137,7 +146,9 @@ pub(super) fn open_after(
         torn: recovery.torn.map(|torn| (torn.file, torn.offset, torn.bytes)),
     };
     let writer = Mutex::new(Writer { log, frame: Vec::new() });
-    let store = Store { join, dir: dir.to_owned(), options, lsm, writer, shared, flusher: Some(flusher) };
+    let edition = xxh3_64(&[&history.to_be_bytes(), join.source_text().as_bytes()].concat()) as u32;
+    let dir = dir.to_owned();
+    let store = Store { join, history, edition, dir, options, lsm, writer, shared, flusher: Some(flusher) };
     store.finish_erasure()?;
     Ok((store, opened))
 }

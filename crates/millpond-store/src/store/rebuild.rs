@@ -10,7 +10,7 @@ use millpond_core::{Event, Join};
 
 use super::erase::{CHANGES_FLOOR, ERASED};
 use super::ingest::{Batch, Outcome};
-use super::open::{open_after, open_dir, rebuild_dirs};
+use super::open::{Begin, open_dir, rebuild_dirs};
 use super::{Options, Store};
 use crate::error::Error;
 use crate::folder::{self, DataFolder};
@@ -85,19 +85,21 @@ impl Store {
         let quick = Options { durable: false, log_bytes_kept: 0, ..options.clone() };
         let definition = join.source_text().to_owned();
         // Its commits are numbered on, so that a version never means two documents.
-        let (new, _) = open_after(&new_dir, join, quick, true, self.last_commit())?;
+        let history = self.history;
+        let begin = Begin { history, created: true, after: self.last_commit() };
+        let (new, _) = open_dir(&new_dir, join, quick, begin)?;
         new.begin_anew(self.erased()?)?;
         let done = self.copy_into(&new, &mut progress)?;
         // The tables are synced by the flush, and the log holds nothing after it.
         new.close()?;
-        folder::write_manifest(&new_dir)?;
+        folder::write_manifest(&new_dir, history)?;
         drop(self);
         fs::rename(&dir, &old_dir).map_err(Error::io("rename", &dir))?;
         fs::rename(&new_dir, &dir).map_err(Error::io("rename", &new_dir))?;
         folder::sync_dir(folder.dir())?;
         fs::remove_dir_all(&old_dir).map_err(Error::io("remove", &old_dir))?;
         let join = Join::parse(&definition).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
-        Ok((open_dir(&dir, join, options, false)?.0, done))
+        Ok((open_dir(&dir, join, options, Begin::stored(history))?.0, done))
     }
 
     /// Hashes of erased keys, and when they were.
