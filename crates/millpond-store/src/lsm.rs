@@ -20,6 +20,9 @@ const EVENT_BLOCK_BYTES: u32 = 16 * 1024;
 /// How often to look whether old sights are gone.
 const SIGHT_PAUSE: Duration = Duration::from_millis(5);
 
+/// The one key of [`Table::Meta`] that is not written by ingestion; it says nothing.
+const SWEPT: &[u8] = b"swept";
+
 /// The tables of one join.
 pub(crate) struct Lsm {
     path: PathBuf,
@@ -29,6 +32,8 @@ pub(crate) struct Lsm {
     side: [Keyspace; Table::ALL.len()],
     /// Held by every sight that was taken since the last compaction on purpose.
     epoch: Mutex<Arc<()>>,
+    /// Held while everything is written anew.
+    compacting: Mutex<()>,
 }
 
 /// An unchanging sight of all tables.
@@ -57,6 +62,7 @@ impl Lsm {
             side: [side(Table::Snapshots)?, side(Table::Late)?, side(Table::Quarantine)?, side(Table::Meta)?],
             database,
             epoch: Mutex::default(),
+            compacting: Mutex::default(),
         })
     }
 
@@ -112,15 +118,40 @@ impl Lsm {
     /// Writes all tables anew without what was deleted, so that its bytes are gone. Whether they
     /// are: not as long as an older sight is still in use after `patience`.
     pub(crate) fn compact(&self, patience: Duration) -> Result<bool, Error> {
-        let before = std::mem::take(&mut *self.epoch.lock().unwrap_or_else(PoisonError::into_inner));
-        let began = Instant::now();
-        while Arc::strong_count(&before) > 1 && began.elapsed() < patience {
-            std::thread::sleep(SIGHT_PAUSE);
+        let _one = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Else what is deleted would be written again for those who may still see it.
+        if !self.let_go(patience)? {
+            return Ok(false);
         }
         for table in self.side.iter().chain([&self.events, &self.views]) {
             table.major_compact().map_err(|error| self.failed(error))?;
         }
-        Ok(Arc::strong_count(&before) == 1)
+        // The old files are still there, for those who began to read before the new ones were.
+        self.let_go(patience)
+    }
+
+    /// Waits until nobody has a sight that was taken before, and has the tables let go of what only
+    /// such a sight could show. Whether all were given back in time.
+    fn let_go(&self, patience: Duration) -> Result<bool, Error> {
+        self.sweep()?; // sights that are taken from now on do not hold it up
+        let before = std::mem::take(&mut *self.epoch.lock().unwrap_or_else(PoisonError::into_inner));
+        let began = Instant::now();
+        while Arc::strong_count(&before) > 1 {
+            if began.elapsed() > patience {
+                return Ok(false);
+            }
+            std::thread::sleep(SIGHT_PAUSE);
+        }
+        self.sweep()?;
+        Ok(true)
+    }
+
+    /// Has every table remove the files that no sight can see. Fjall does so when a memtable of its
+    /// own is rotated, which otherwise never happens here.
+    fn sweep(&self) -> Result<(), Error> {
+        let meta = self.side(Table::Meta);
+        let swept = meta.insert(SWEPT, []).and_then(|()| meta.insert(SWEPT, []));
+        swept.and_then(|()| meta.rotate_memtable_and_wait()).map_err(|error| self.failed(error))
     }
 
     /// Bytes on disk.

@@ -15,7 +15,7 @@ use crate::lsm::Lsm;
 use crate::memtable::{Memtable, NO_ROW};
 use crate::op::{Op, RowRef, Table, read_op, text};
 use crate::record::Record;
-use crate::store::Erasures;
+use crate::store::{COMPACTION_OWED, Erasures};
 
 /// Key of the counters in [`Table::Meta`].
 pub(crate) const COUNTERS: &[u8] = b"counters";
@@ -51,6 +51,10 @@ pub(crate) struct Memory {
     pub(crate) due: Vec<Box<str>>,
     /// Keys that were erased lately.
     pub(crate) erasures: Erasures,
+    /// The time of the last erasure.
+    pub(crate) erased_at: u64,
+    /// The last erasure, for as long as its bytes may be on the disk.
+    pub(crate) compaction_owed: Option<u64>,
     /// An erasure that a crash broke off: commit, key and time.
     pub(crate) erasing: Option<(u64, Box<str>, u64)>,
     /// While rebuilding: hashes of erased keys, and up to when their events are not joined again.
@@ -120,6 +124,8 @@ impl Memory {
             large: BTreeMap::new(),
             due: Vec::new(),
             erasures: Erasures::default(),
+            erased_at: 0,
+            compaction_owed: None,
             erasing: None,
             erased: BTreeMap::new(),
         }
@@ -166,11 +172,15 @@ impl Memory {
 
     /// The rows of a key in memory, in no order.
     pub(crate) fn rows_in_memory(&self, slot: SlotIndex) -> Result<Vec<Row>, Error> {
-        let slot = self.cache.slot(slot);
-        let [active, frozen] = slot.heads;
-        let older = self.frozen.iter().flat_map(|older| older.memtable.chain(frozen));
-        let rows = self.active.chain(active).chain(older).map(RowRef::to_row).collect::<Result<_, _>>();
-        rows.map_err(|_| unreadable(&slot.key))
+        let rows = self.refs_in_memory(slot).map(RowRef::to_row).collect::<Result<_, _>>();
+        rows.map_err(|_| unreadable(&self.cache.slot(slot).key))
+    }
+
+    /// The rows of a key in memory, those that came last first.
+    pub(crate) fn refs_in_memory(&self, slot: SlotIndex) -> impl Iterator<Item = RowRef<'_>> {
+        let [active, frozen] = self.cache.slot(slot).heads;
+        let older = self.frozen.iter().flat_map(move |older| older.memtable.chain(frozen));
+        self.active.chain(active).chain(older)
     }
 
     /// A value of a small table.
@@ -207,7 +217,12 @@ impl Memory {
                     self.active.put(Table::Meta, COUNTERS, Some(value));
                 }
                 Op::Erase { key, at } => self.erasing = Some((commit, key.into(), at)),
-                Op::Put { table, key, value } => self.active.put(table, key, value),
+                Op::Put { table, key, value } => {
+                    if (table, key) == (Table::Meta, COMPACTION_OWED) {
+                        self.compaction_owed = None;
+                    }
+                    self.active.put(table, key, value);
+                }
             }
             rest = after;
         }

@@ -159,3 +159,132 @@ fn a_rebuild_does_not_bring_an_erased_key_back() {
     let (again, _) = store.rebuild(&folder, join("o = { count = \"e\" }\n"), false, |_| {}).unwrap();
     assert!(again.document(KEY).unwrap().unwrap().contains("\"n\":1"));
 }
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &target) } else { fs::copy(&path, &target).map(drop).unwrap() }
+    }
+}
+
+/// A store with two events of the key in its tables, and none that another key shares.
+fn alone(folder: &DataFolder) -> Store {
+    let (store, _) = Store::open_or_create(folder, join(""), Options::default()).unwrap();
+    let others: Vec<String> = (0..200).map(|n| event(&format!("o{n}"), START, "other", "other")).collect();
+    ingest(&store, START, &others);
+    ingest(&store, START, &[event("1", START, KEY, KEY), event("2", START + 1, KEY, KEY), "not json".to_owned()]);
+    store.flush().unwrap();
+    store
+}
+
+#[test]
+fn one_erasure_leaves_no_bytes_while_the_store_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    let store = alone(&folder);
+    assert!(store.erase(KEY, START + 9_000).unwrap().unwrap().compacted);
+    assert_eq!(files_with(dir.path(), KEY), Vec::<String>::new());
+}
+
+/// Runs `work` while somebody reads old tables, until `work` has moved the store's last commit.
+fn beside_a_reader<R: Send>(store: &Store, work: impl FnOnce() -> R + Send) -> R {
+    let last = store.last_commit();
+    let (reading, is_reading) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let read = store.each_quarantined(|_| {
+                reading.send(()).unwrap();
+                while store.last_commit() <= last + 1 {
+                    std::thread::yield_now();
+                }
+                Ok::<_, millpond_store::Error>(())
+            });
+            read.unwrap();
+        });
+        is_reading.recv().unwrap();
+        work()
+    })
+}
+
+/// The reader's sight is older than the last event of the key, and is given back in time.
+#[test]
+fn readers_of_old_tables_do_not_keep_the_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    let store = alone(&folder);
+    let erased = beside_a_reader(&store, || {
+        ingest(&store, START + 5, &[event("3", START + 5, KEY, KEY)]);
+        store.erase(KEY, START + 10).unwrap().unwrap()
+    });
+    assert!(erased.compacted);
+    assert_eq!(files_with(dir.path(), KEY), Vec::<String>::new());
+}
+
+/// Killed when the tables had forgotten the key, and the log had not: its end is as the erasure left
+/// the tables, with the log from before.
+#[test]
+fn a_log_that_was_not_emptied_is_emptied_at_the_next_opening() {
+    let (dir, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    alone(&folder).close().unwrap();
+    let log_dir = dir.path().join("j/log");
+    copy(&log_dir, before.path());
+    let (store, _) = Store::open(&folder, "j", Options::default()).unwrap();
+    let last = store.last_commit();
+    store.erase(KEY, 9).unwrap().unwrap();
+    drop(store);
+    fs::remove_dir_all(&log_dir).unwrap();
+    copy(before.path(), &log_dir);
+    let log_options = LogOptions { dir: log_dir.clone(), sync: Sync::Every };
+    let (mut log, _) = Log::open(log_options, last, |_| Ok(())).unwrap();
+    let mut frame = Vec::new();
+    let start = Log::begin_frame(&mut frame);
+    frame.extend_from_slice(&[4, KEY.len() as u8]);
+    frame.extend_from_slice(KEY.as_bytes());
+    frame.push(9);
+    Log::seal_frame(&mut frame, start, last + 1).unwrap();
+    log.append(&frame).unwrap();
+    drop(log);
+
+    assert_ne!(files_with(&log_dir, KEY), Vec::<String>::new());
+    let (store, _) = Store::open(&folder, "j", Options::default()).unwrap();
+    assert_eq!(files_with(&log_dir, KEY), Vec::<String>::new());
+    assert_eq!(store.document(KEY).unwrap(), None);
+    ingest(&store, START + 20, &[event("n", START + 20, "other", "other")]);
+    drop(store);
+    let (store, _) = Store::open(&folder, "j", Options::default()).unwrap();
+    assert!(store.document("other").unwrap().unwrap().contains("\"n\":201"));
+}
+
+#[test]
+fn a_key_that_is_written_with_escapes_is_found_in_quarantine() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    let (store, _) = Store::open_or_create(&folder, join(""), Options::default()).unwrap();
+    let (future, name) = (START + 9_000_000, "per:sön/😀");
+    let escaped = r"per\u003as\u00f6n\/\ud83d\ude00";
+    ingest(&store, START, &[event("1", START, name, name), event("f", future, escaped, escaped)]);
+    ingest(&store, START, &[format!("{{ cut off: {escaped}")]);
+    let erased = store.erase(name, START + 1).unwrap().unwrap();
+    assert_eq!((erased.quarantined, erased.quarantine_mentions.len()), (1, 1), "{erased:?}");
+}
+
+/// The clock is read before the writer's turn comes, and may be set back: what is accepted after an
+/// erasure is no part of it.
+#[test]
+fn a_rebuild_keeps_what_came_after_an_erasure_whatever_the_clock_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    let (store, _) = Store::open_or_create(&folder, join(""), Options::default()).unwrap();
+    ingest(&store, START, &[event("1", START, KEY, "friend")]);
+    store.erase(KEY, START - 500).unwrap().unwrap();
+    drop(store);
+    let (store, _) = Store::open_or_create(&folder, join(""), Options::default()).unwrap();
+    ingest(&store, START - 700, &[event("2", START - 800, KEY, "friend")]);
+    let (store, _) = store.rebuild(&folder, join("m = { count = \"e\" }\n"), false, |_| {}).unwrap();
+    let view = |key: &str| store.document(key).unwrap().unwrap();
+    assert!(view(KEY).contains("\"n\":1"), "{}", view(KEY));
+    assert!(view("friend").contains("\"n\":2"), "{}", view("friend"));
+}

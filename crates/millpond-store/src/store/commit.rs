@@ -68,6 +68,14 @@ impl Commit<'_> {
         self.empty = false;
     }
 
+    /// The time of this commit: what comes after an erasure is never put before or with it.
+    pub(super) fn clock(&self, now: u64) -> u64 {
+        match self.memory.erased_at {
+            0 => now,
+            erased_at => now.max(erased_at + 1),
+        }
+    }
+
     /// Whether a rebuild must not join an event of that time to the key again.
     pub(super) fn was_erased(&self, key: &str, put_at: u64) -> bool {
         let erased = &self.memory.erased;

@@ -1,9 +1,11 @@
 //! Erasure: everything that is stored of a key goes, down to the bytes on disk.
 //!
 //! The log is flushed first, so that only the tables hold the key. Then one commit says what is
-//! about to happen, the tables delete, the log is emptied, and the tables are written anew. A crash
-//! in between is made up for at the next opening.
+//! about to happen, the tables delete, the log is emptied, and the tables are written anew. After a
+//! crash in between, opening deletes and empties the log before anybody is let in; that the tables
+//! are to be written anew is remembered until it is done.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use millpond_core::process::consumer::{self, Read};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Store;
+use super::late::LateValue;
 use super::quarantine::id_of;
 use crate::error::Error;
 use crate::keys::row_prefix;
@@ -27,6 +30,10 @@ const READERS_PATIENCE: Duration = Duration::from_secs(30);
 const ALSO_AT_MAX: usize = 100;
 /// Prefix of the hashes of erased keys in [`Table::Meta`].
 pub(super) const ERASED: &[u8] = b"erased/";
+/// Key of the time of the last erasure in [`Table::Meta`].
+pub(crate) const ERASED_AT: &[u8] = b"erased-at";
+/// Key of the last erasure's commit in [`Table::Meta`], for as long as its bytes may be on the disk.
+pub(crate) const COMPACTION_OWED: &[u8] = b"compaction-owed";
 /// Key of the last erasure's or rebuild's commit in [`Table::Meta`].
 pub(crate) const CHANGES_FLOOR: &[u8] = b"changes-floor";
 
@@ -47,8 +54,8 @@ pub struct Erasure {
     pub quarantine_mentions: Vec<String>,
     /// Other keys that removed events had joined too, where they remain; the first hundred.
     pub also_at: Vec<String>,
-    /// Whether the bytes are gone from the disk; if not, somebody was still reading the old tables,
-    /// and they go with a later compaction.
+    /// Whether the bytes are gone from the disk; if not, somebody was still reading the old tables:
+    /// [`Store::compact_owed`] goes on with it.
     pub compacted: bool,
 }
 
@@ -58,6 +65,8 @@ struct Found {
     rows: Vec<Vec<u8>>,
     late: Vec<Vec<u8>>,
     quarantine: Vec<Vec<u8>>,
+    /// When the newest of it was put.
+    newest: u64,
     report: Erasure,
 }
 
@@ -72,17 +81,29 @@ impl Store {
     /// there is nothing. What comes of the key later makes a new view.
     ///
     /// It flushes and compacts, which takes as long as writing all tables anew: others are only held
-    /// up while it flushes.
+    /// up while it flushes and looks through the quarantine. Where nothing is stored of the key, but
+    /// bytes of an earlier erasure may still be on the disk, it compacts, too.
     ///
     /// # Errors
-    /// If the store failed. If it was begun, the next opening ends it.
+    /// If the store failed. If it was begun, the next opening and [`Store::compact_owed`] end it.
     pub fn erase(&self, key: &str, now: u64) -> Result<Option<Erasure>, Error> {
+        let report = self.delete_key(key, now)?;
+        if report.is_none() && self.memory()?.compaction_owed.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Erasure { compacted: self.compact_owed()?, ..report.unwrap_or_default() }))
+    }
+
+    /// Removes everything of a key but its bytes in the tables' files.
+    fn delete_key(&self, key: &str, now: u64) -> Result<Option<Erasure>, Error> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.flush_log(&mut writer.log)?;
         let found = self.find(key)?;
         if found.is_empty() {
             return Ok(None);
         }
+        // A rebuild goes by time: whatever is put before this counts as erased, and nothing after it.
+        let now = now.max(found.newest).max(self.memory()?.erased_at);
         let log = &mut writer.log;
         let number = log.next_commit();
         let mut frame = Vec::new();
@@ -93,19 +114,44 @@ impl Store {
         erased.inspect_err(|error| self.shared.stop(format!("an erasure broke off: {error}")))?;
         drop(writer);
         self.shared.tell(number);
-        let compacted = self.lsm.compact(READERS_PATIENCE)?;
-        Ok(Some(Erasure { compacted, ..found.report }))
+        Ok(Some(found.report))
     }
 
-    /// Ends an erasure that a crash broke off, before anybody else is let in.
+    /// Writes the tables anew if bytes of what was erased may still be in them: because somebody was
+    /// reading for long, or after a crash. Whether they are gone now.
+    ///
+    /// # Errors
+    /// If the tables cannot be written.
+    pub fn compact_owed(&self) -> Result<bool, Error> {
+        let Some(owed) = self.memory()?.compaction_owed else { return Ok(true) };
+        if !self.lsm.compact(READERS_PATIENCE)? {
+            return Ok(false);
+        }
+        self.commit(|commit| {
+            // A later erasure compacts for itself.
+            if commit.memory.compaction_owed == Some(owed) {
+                commit.memory.compaction_owed = None;
+                commit.put(Table::Meta, COMPACTION_OWED, None);
+            }
+            Ok(())
+        })?;
+        Ok(true)
+    }
+
+    /// Ends what a crash left of an erasure, before anybody else is let in.
     pub(super) fn finish_erasure(&self) -> Result<(), Error> {
-        let Some((number, key, at)) = self.memory()?.erasing.take() else { return Ok(()) };
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self.find(&key)?;
-        self.delete(&mut writer.log, number, &key, at, &found)?;
-        drop(writer);
-        self.lsm.compact(READERS_PATIENCE)?;
-        Ok(())
+        let mut memory = self.memory()?;
+        let (erasing, owed) = (memory.erasing.take(), memory.compaction_owed);
+        drop(memory);
+        match (erasing, owed) {
+            (Some((number, key, at)), _) => {
+                let found = self.find(&key)?;
+                self.delete(&mut writer.log, number, &key, at, &found)
+            }
+            (None, Some(number)) => empty_log(&mut writer.log, number),
+            (None, None) => Ok(()),
+        }
     }
 
     /// Everything of a key, in the tables alone.
@@ -123,6 +169,7 @@ impl Store {
                 break;
             }
             let (_, row) = self.lsm.parse_row(&place, &value)?;
+            found.newest = found.newest.max(row.put_at);
             if also_at.len() < ALSO_AT_MAX {
                 also_at.extend(self.keys_of(row.body.as_bytes()).into_iter().filter(|other| other != key));
             }
@@ -131,9 +178,12 @@ impl Store {
         found.report.also_at = also_at.into_iter().take(ALSO_AT_MAX).collect();
         found.report.events = found.rows.len() as u64;
         for item in sight.scan(&self.lsm, self.lsm.side(Table::Late), prefix.clone()) {
-            let (place, _) = item?;
+            let (place, value) = item?;
             if !place.starts_with(&prefix) {
                 break;
+            }
+            if let LateValue::Waiting(late) = LateValue::decode(&value)? {
+                found.newest = found.newest.max(late.row.put_at);
             }
             found.late.push(place);
         }
@@ -147,13 +197,11 @@ impl Store {
         for item in sight.scan(&self.lsm, self.lsm.side(Table::Quarantine), Vec::new()) {
             let (place, value) = item?;
             let entry = super::quarantine::decode(&value)?;
-            if mention.find(&entry.bytes).is_none() {
-                continue;
-            }
             if self.keys_of(&entry.bytes).iter().any(|of| of == key) {
+                found.newest = found.newest.max(entry.at);
                 found.quarantine.push(place);
                 found.report.quarantined += 1;
-            } else {
+            } else if mention.find(&entry.bytes).or_else(|| mention.find(&unescaped(&entry.bytes))).is_some() {
                 found.report.quarantine_mentions.push(id_of(&place));
             }
         }
@@ -182,10 +230,10 @@ impl Store {
         memory.durable = number;
         memory.uncounted = false;
         memory.erasures.push(number, key);
+        memory.erased_at = memory.erased_at.max(now);
+        memory.compaction_owed = Some(number);
         drop(memory);
-        log.rotate()?;
-        log.remove_through(number, 0)?;
-        Ok(())
+        empty_log(log, number)
     }
 
     fn delete_from_tables(
@@ -206,8 +254,14 @@ impl Store {
         let counters = postcard::to_stdvec(&memory.counters).expect("counters always have bytes: they are plain data");
         let hash = [ERASED, &xxh3_128(key.as_bytes()).to_be_bytes()].concat();
         // In the order of keys; it is one ingestion, so the mark of the flush stands with the rest.
-        let mut values =
-            [(CHANGES_FLOOR, bytes(&number)), (COUNTERS, counters), (&hash, bytes(&now)), (FLUSHED, bytes(&number))];
+        let mut values = [
+            (CHANGES_FLOOR, bytes(&number)),
+            (COMPACTION_OWED, bytes(&number)),
+            (COUNTERS, counters),
+            (ERASED_AT, bytes(&now.max(memory.erased_at))),
+            (&hash, bytes(&now)),
+            (FLUSHED, bytes(&number)),
+        ];
         values.sort();
         let mut meta = lsm.side(Table::Meta).start_ingestion()?;
         for (key, value) in values {
@@ -215,6 +269,55 @@ impl Store {
         }
         meta.finish()
     }
+}
+
+/// Removes all segments of the log up to an erasure.
+fn empty_log(log: &mut Log, number: u64) -> Result<(), Error> {
+    log.rotate()?;
+    log.remove_through(number, 0)?;
+    Ok(())
+}
+
+/// JSON's text with its escapes undone, as far as they can be; what stays is as it was.
+fn unescaped(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr(b'\\', bytes) else { return Cow::Borrowed(bytes) };
+    let mut plain = bytes[..first].to_vec();
+    let mut rest = &bytes[first..];
+    while let Some((&byte, after)) = rest.split_first() {
+        let escape = if byte == b'\\' { escape(rest) } else { None };
+        match escape {
+            Some((char, len)) => {
+                plain.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = &rest[len..];
+            }
+            None => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// The character of an escape at the start of a text, and the escape's length.
+fn escape(text: &[u8]) -> Option<(char, usize)> {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    Some(match text.get(1)? {
+        b'u' => {
+            let units = [unit(0)?, unit(6).unwrap_or(0)];
+            let char = char::decode_utf16(units).next()?.ok()?;
+            (char, 6 * char.len_utf16())
+        }
+        b'n' => ('\n', 2),
+        b't' => ('\t', 2),
+        b'r' => ('\r', 2),
+        b'b' => ('\u{8}', 2),
+        b'f' => ('\u{c}', 2),
+        other => (char::from(*other), 2),
+    })
 }
 
 fn delete_all<'k>(table: &fjall::Keyspace, keys: impl IntoIterator<Item = &'k [u8]>) -> Result<(), fjall::Error> {
@@ -227,4 +330,62 @@ fn delete_all<'k>(table: &fjall::Keyspace, keys: impl IntoIterator<Item = &'k [u
         ingestion.write_tombstone(key)?;
     }
     ingestion.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{Batch, DataFolder, Options};
+    use millpond_core::Join;
+
+    const KEY: &str = "person-qZ7xW2vK9";
+
+    fn has_key(dir: &Path) -> bool {
+        std::fs::read_dir(dir).unwrap().any(|entry| {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => has_key(&path),
+                false => memmem::find(&std::fs::read(&path).unwrap(), KEY.as_bytes()).is_some(),
+            }
+        })
+    }
+
+    /// A store whose key is deleted, but for its bytes.
+    fn deleted(folder: &DataFolder) -> Store {
+        let join = "name = \"j\"\n[key]\ne = \"k\"\n[view]\nn = { count = \"e\" }\n";
+        let store = Store::open_or_create(folder, Join::parse(join).unwrap(), Options::default()).unwrap().0;
+        let event = format!(r#"{{"id":"1","type":"e","timestamp":1,"k":"{KEY}"}}"#);
+        store.ingest(&Batch { events: &[event.as_bytes()], now: 1, ..Batch::default() }).unwrap();
+        store.delete_key(KEY, 2).unwrap().unwrap();
+        store
+    }
+
+    /// Killed while the tables were written anew: they are again, by whoever goes on.
+    #[test]
+    fn a_compaction_that_was_broken_off_is_owed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open_or_create(dir.path()).unwrap();
+        drop(deleted(&folder));
+        assert!(has_key(dir.path()));
+        let open = || Store::open(&folder, "j", Options::default()).unwrap().0;
+        let store = open();
+        assert_eq!(store.document(KEY).unwrap(), None);
+        assert!(store.compact_owed().unwrap() && !has_key(dir.path()));
+        drop(store);
+        assert_eq!(open().erase(KEY, 3).unwrap(), None, "nothing is owed any more");
+    }
+
+    /// So does asking for the erasure again.
+    #[test]
+    fn an_erasure_that_finds_nothing_ends_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open_or_create(dir.path()).unwrap();
+        let store = deleted(&folder);
+        let ended = store.erase(KEY, 3).unwrap();
+        assert_eq!(ended, Some(Erasure { compacted: true, ..Erasure::default() }));
+        assert!(!has_key(dir.path()));
+        assert_eq!(store.erase(KEY, 4).unwrap(), None);
+    }
 }

@@ -70,6 +70,7 @@ impl Store {
             return Err(Error::TooLarge { bytes, max: BATCH_BYTES_MAX });
         }
         self.commit(|commit| {
+            let batch = &Batch { now: commit.clock(batch.now), ..*batch };
             let mut outcomes = Vec::with_capacity(batch.events.len());
             for (index, bytes) in batch.events.iter().enumerate() {
                 ingest_event(commit, batch, bytes, |outcome| outcomes.push((index as u32, outcome)))?;

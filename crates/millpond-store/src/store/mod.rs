@@ -28,6 +28,7 @@ use millpond_core::Join;
 pub(crate) use changes::Erasures;
 pub use changes::{ChangePage, Changed, Filter};
 pub use cursor::{Cursor, NotACursor};
+pub(crate) use erase::COMPACTION_OWED;
 pub use erase::Erasure;
 pub use ingest::{BATCH_BYTES_MAX, Batch, Mark, Outcome};
 pub use late::{Accepted, LateEntry};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use millpond_core::Join;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::erase::CHANGES_FLOOR;
+use super::erase::{CHANGES_FLOOR, COMPACTION_OWED, ERASED_AT};
 use super::{Flush, Options, Shared, Store, Writer, flush_all};
 use crate::error::Error;
 use crate::folder::{self, DataFolder};
@@ -65,7 +65,8 @@ impl Store {
             return Ok(store);
         };
         let begin = Begin::stored(stored.history);
-        let stored = Join::parse(&stored.definition).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
+        let stored =
+            Join::parse(&stored.definition).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
         if stored.fingerprint() != join.fingerprint() {
             return open_dir(&dir, stored, options, begin);
         }
@@ -117,16 +118,14 @@ pub(super) fn open_dir(dir: &Path, join: Join, options: Options, begin: Begin) -
     let Begin { history, created, after } = begin;
     let lsm = Arc::new(Lsm::open(&dir.join("tables"), options.block_cache_bytes)?);
     let mut memory = Memory::new(options.cache_bytes);
-    let unreadable = |what: &str| Error::Unreadable { what: what.to_owned() };
-    if let Some(value) = lsm.get(Table::Meta, FLUSHED)? {
-        memory.flushed = postcard::from_bytes(&value).map_err(|_| unreadable("the mark of the last flush"))?;
-    }
+    memory.flushed = number_in_meta(&lsm, FLUSHED)?.unwrap_or(0);
     if let Some(value) = lsm.get(Table::Meta, COUNTERS)? {
-        memory.counters = postcard::from_bytes(&value).map_err(|_| unreadable("the counters"))?;
+        let unreadable = |_| Error::Unreadable { what: "the counters".to_owned() };
+        memory.counters = postcard::from_bytes(&value).map_err(unreadable)?;
     }
-    if let Some(value) = lsm.get(Table::Meta, CHANGES_FLOOR)? {
-        memory.erasures.floor = postcard::from_bytes(&value).map_err(|_| unreadable("the mark of the last erasure"))?;
-    }
+    memory.erasures.floor = number_in_meta(&lsm, CHANGES_FLOOR)?.unwrap_or(0);
+    memory.erased_at = number_in_meta(&lsm, ERASED_AT)?.unwrap_or(0);
+    memory.compaction_owed = number_in_meta(&lsm, COMPACTION_OWED)?;
     memory.flushed = memory.flushed.max(after);
     memory.durable = memory.flushed;
     memory.active.last_commit = memory.flushed;
@@ -151,6 +150,11 @@ pub(super) fn open_dir(dir: &Path, join: Join, options: Options, begin: Begin) -
     let store = Store { join, history, edition, dir, options, lsm, writer, shared, flusher: Some(flusher) };
     store.finish_erasure()?;
     Ok((store, opened))
+}
+
+fn number_in_meta(lsm: &Lsm, key: &[u8]) -> Result<Option<u64>, Error> {
+    let unreadable = |_| Error::Unreadable { what: format!("the number `{}`", key.escape_ascii()) };
+    lsm.get(Table::Meta, key)?.map(|value| postcard::from_bytes(&value).map_err(unreadable)).transpose()
 }
 
 fn start_flusher(

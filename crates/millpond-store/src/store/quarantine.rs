@@ -85,6 +85,7 @@ impl Store {
     pub fn retry_quarantined(&self, id: &str, now: u64) -> Result<Retried, Error> {
         let Some(place) = place_of(id) else { return Ok(Retried::Unknown) };
         self.commit(|commit| {
+            let now = commit.clock(now);
             let Some(value) = commit.get(Table::Quarantine, &place)? else { return Ok(Retried::Unknown) };
             let Quarantined { rejection, bytes, at } = decode(&value)?;
             let position = match consumer::read(&self.join, &bytes, now) {

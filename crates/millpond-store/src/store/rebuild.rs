@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use millpond_core::store::Row;
 use millpond_core::{Event, Join};
 
-use super::erase::{CHANGES_FLOOR, ERASED};
+use super::erase::{CHANGES_FLOOR, ERASED, ERASED_AT};
 use super::ingest::{Batch, Outcome};
 use super::open::{Begin, open_dir, rebuild_dirs};
 use super::{Options, Store};
@@ -88,7 +88,7 @@ impl Store {
         let history = self.history;
         let begin = Begin { history, created: true, after: self.last_commit() };
         let (new, _) = open_dir(&new_dir, join, quick, begin)?;
-        new.begin_anew(self.erased()?)?;
+        new.begin_anew(self.erased()?, self.memory()?.erased_at)?;
         let done = self.copy_into(&new, &mut progress)?;
         // The tables are synced by the flush, and the log holds nothing after it.
         new.close()?;
@@ -117,10 +117,11 @@ impl Store {
 
     /// The first commit of a rebuild: readers of changes must begin anew, and what was erased stays
     /// so, though other keys still have its events.
-    fn begin_anew(&self, erased: BTreeMap<u128, u64>) -> Result<(), Error> {
+    fn begin_anew(&self, erased: BTreeMap<u128, u64>, erased_at: u64) -> Result<(), Error> {
         let bytes = |number: u64| postcard::to_stdvec(&number).expect("a number always has bytes");
         self.commit(|commit| {
             commit.put(Table::Meta, CHANGES_FLOOR, Some(&bytes(commit.number)));
+            commit.put(Table::Meta, ERASED_AT, Some(&bytes(erased_at)));
             for (hash, at) in &erased {
                 commit.put(Table::Meta, &[ERASED, &hash.to_be_bytes()].concat(), Some(&bytes(*at)));
             }
