@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::lsm::Sight;
 use crate::memory::Memory;
 use crate::op::Table;
-use crate::record::Record;
+use crate::record::{Closed, Record};
 
 /// A key's view, and the rows after its snapshot, of one moment.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct ListedView {
 pub(super) struct Whole {
     /// The commit that changed the key last.
     pub(super) commit: u64,
+    /// Its snapshot, as the record has it.
+    pub(super) closed: Option<Closed>,
     pub(super) view: View,
     pub(super) tail: Vec<Row>,
 }
@@ -102,13 +104,14 @@ impl Store {
     pub(super) fn whole(&self, key: &str) -> Result<Option<Whole>, Error> {
         let (mut memory, known) = self.durable_slot(key)?;
         let Some(slot) = known else { return Ok(None) };
-        let commit = memory.cache.slot(slot).record.commit;
+        let record = &memory.cache.slot(slot).record;
+        let (commit, closed) = (record.commit, record.closed.clone());
         let view = whole_view(self, &mut memory, slot)?;
         let recent = memory.rows_in_memory(slot)?;
         let sight = self.lsm.sight();
         drop(memory);
         let tail = self.merged(&sight, key, view.through(), recent, usize::MAX)?;
-        Ok(Some(Whole { commit, view, tail }))
+        Ok(Some(Whole { commit, closed, view, tail }))
     }
 
     /// All rows of a key that are not trimmed, in order: those that the snapshot covers too.
@@ -144,13 +147,15 @@ impl Store {
     pub fn document_at(&self, key: &str, at_ms: u64) -> Result<Option<AsOf>, Error> {
         let Some(Whole { view, tail, .. }) = self.whole(key)? else { return Ok(None) };
         let from_snapshot = view.through().is_none_or(|through| through.timestamp <= at_ms);
-        let (snapshot, mut rows) = match (from_snapshot, &view.trimmed_to) {
-            (true, _) => (view.snapshot.as_ref(), tail),
-            (false, None) => (None, self.rows(key)?),
-            (false, Some(_)) => {
-                let through = view.through().cloned().unwrap_or_default();
+        let (snapshot, mut rows) = if from_snapshot {
+            (view.snapshot.as_ref(), tail)
+        } else {
+            // Of another moment: they may have been trimmed since, or erased.
+            let Some(page) = self.rows_page(key, None, usize::MAX)? else { return Ok(None) };
+            if let (Some(_), Some(through)) = (page.trimmed_to, page.through) {
                 return Ok(Some(AsOf::BeforeSnapshot { through }));
             }
+            (None, page.rows)
         };
         rows.retain(|row| row.position.timestamp <= at_ms);
         let folded = Folded::from_snapshot(&self.join, snapshot).fold_all(&self.join, &rows);
@@ -198,11 +203,9 @@ impl Store {
     ) -> Result<Vec<(String, Record)>, Error> {
         /// Keys put in order under one lock, so that nobody waits for a whole memtable of them.
         const ORDERED_AT_ONCE: usize = 2_000;
+        while !self.memory()?.order_fresh(ORDERED_AT_ONCE) {}
         let mut memory = self.settled()?;
-        while !memory.order_fresh(ORDERED_AT_ONCE) {
-            drop(memory);
-            memory = self.settled()?;
-        }
+        memory.order_fresh(usize::MAX); // what came while the disk was waited for
         // What is not flushed yet comes from memory; no key of the page is beyond it and the tables.
         let start = after.filter(|after| *after >= prefix).map_or(Bound::Included(prefix), Bound::Excluded);
         let mut recent: BTreeMap<String, Option<Record>> = BTreeMap::new();

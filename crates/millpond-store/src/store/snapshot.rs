@@ -2,13 +2,13 @@
 
 use millpond_core::process::snapshot::Snapshotted;
 use millpond_core::snapshot::{Closing, SnapshotDecision, decide};
-use millpond_core::store::Row;
 
 use super::Store;
 use super::commit::Commit;
 use super::read::{Whole, whole_view};
 use crate::cache::SlotIndex;
 use crate::error::Error;
+use crate::memory::Memory;
 use crate::record::Closed;
 
 /// Keys that one commit snapshots: bounds how long others wait for the lock.
@@ -32,13 +32,57 @@ pub struct Step {
     pub made: Maintained,
 }
 
-/// A decision about a key's snapshot, and what it was made of.
+/// What became of a key.
+#[derive(Default)]
+struct Done {
+    snapshotted: Snapshotted,
+    trimmed: u64,
+}
+
+/// A decision about a key's snapshot, made while others went on.
 struct Decided {
     /// The commit that had changed the key last.
     commit: u64,
-    tail: Vec<Row>,
-    snapshot_events: u64,
+    /// What the snapshot builds upon.
+    closed: Option<Closed>,
+    /// Events of the view, and rows of its tail.
+    events: u64,
+    tail: u64,
+    /// When the oldest row that stays open was put.
+    oldest_put: u64,
     decision: SnapshotDecision,
+}
+
+/// Rows of a key that came after a decision about it.
+struct Since {
+    rows: u64,
+    oldest_put: u64,
+}
+
+impl Decided {
+    /// What came since; `None` if it does not stand any more.
+    fn since(&self, memory: &Memory, slot: SlotIndex) -> Option<Since> {
+        let known = memory.cache.slot(slot);
+        let mut since = Since { rows: 0, oldest_put: u64::MAX };
+        if known.record.commit == self.commit {
+            return Some(since);
+        }
+        if known.record.closed != self.closed || memory.erasures.erased_since(self.commit, &known.key) {
+            return None;
+        }
+        let through = match &self.decision {
+            SnapshotDecision::Close { snapshot, .. } => (snapshot.through.timestamp, snapshot.through.id.as_bytes()),
+            _ => return Some(since),
+        };
+        // Every row above the boundary leaves the snapshot as it is.
+        let mut newest = memory.refs_in_memory(slot);
+        while since.rows < known.record.events.checked_sub(self.events)? {
+            let row = newest.next().filter(|row| row.place() > through)?;
+            since.rows += 1;
+            since.oldest_put = since.oldest_put.min(row.put_at);
+        }
+        Some(since)
+    }
 }
 
 impl Store {
@@ -73,26 +117,21 @@ impl Store {
         if due.is_empty() {
             return Ok(Step::default());
         }
-        let mut decided = Vec::with_capacity(due.len());
-        for key in &due {
-            let Some(whole) = self.whole(key)? else { continue };
-            decided.push((key, self.decide(key, whole, now)?));
-        }
-        let made = self.commit(|commit| {
-            let mut made = Maintained::default();
-            for (key, decided) in decided {
-                let Some(slot) = commit.memory.known_slot(commit.lsm, key)? else { continue };
-                // An event came meanwhile: decide again, now that none can.
-                let fresh = commit.memory.cache.slot(slot).record.commit == decided.commit;
-                let decided = if fresh { decided } else { self.decide_in(commit, slot, now)? };
-                let snapshotted = self.carry_out(commit, slot, decided, now)?;
-                made.snapshots += u64::from(snapshotted.closed);
-                if trim {
-                    made.trimmed += self.trim_slot(commit, slot)?;
+        let keys: Vec<&str> = due.iter().map(|key| &**key).collect();
+        let mut made = Maintained::default();
+        let mut again = Vec::new();
+        for (key, done) in keys.iter().zip(self.close_keys(&keys, now, trim)?) {
+            match done {
+                Some(Done { snapshotted, trimmed }) => {
+                    made.snapshots += u64::from(snapshotted.closed);
+                    made.trimmed += trimmed;
                 }
+                None => again.push((*key).into()),
             }
-            Ok(made)
-        })?;
+        }
+        if !again.is_empty() {
+            self.memory()?.due.append(&mut again);
+        }
         Ok(Step { keys: due.len(), made })
     }
 
@@ -131,20 +170,62 @@ impl Store {
     /// Closes what can be closed of each key; one answer a key.
     ///
     /// # Errors
-    /// If the store failed; then no key was changed.
+    /// If the store failed; then some of the keys may have been changed, each as a whole.
     pub fn snapshot(&self, keys: &[&str], now: u64) -> Result<Vec<Snapshotted>, Error> {
+        /// Tries beside the writers, before a key is closed while they wait.
+        const TRIES: usize = 3;
+        let mut made = vec![Snapshotted::default(); keys.len()];
+        let mut left: Vec<usize> = (0..keys.len()).collect();
+        for _ in 0..TRIES {
+            let tried: Vec<&str> = left.iter().map(|index| keys[*index]).collect();
+            let mut again = Vec::new();
+            for (index, done) in left.into_iter().zip(self.close_keys(&tried, now, false)?) {
+                match done {
+                    Some(done) => made[index] = done.snapshotted,
+                    None => again.push(index),
+                }
+            }
+            left = again;
+            if left.is_empty() {
+                return Ok(made);
+            }
+        }
         self.commit(|commit| {
-            let mut made = Vec::with_capacity(keys.len());
-            for key in keys {
-                made.push(match commit.memory.known_slot(commit.lsm, key)? {
-                    None => Snapshotted::default(),
-                    Some(slot) => {
-                        let decided = self.decide_in(commit, slot, now)?;
-                        self.carry_out(commit, slot, decided, now)?
-                    }
-                });
+            for index in left {
+                let Some(slot) = commit.memory.known_slot(commit.lsm, keys[index])? else { continue };
+                let decided = self.decide_in(commit, slot, now)?;
+                let Some(since) = decided.since(commit.memory, slot) else { continue };
+                made[index] = self.carry_out(commit, slot, decided, since, now)?;
             }
             Ok(made)
+        })
+    }
+
+    /// Closes what can be closed of each key. It is read and folded before the commit, so that
+    /// others are held up only for as long as it takes to write the results; `None` if something
+    /// came meanwhile that changes one.
+    fn close_keys(&self, keys: &[&str], now: u64, trim: bool) -> Result<Vec<Option<Done>>, Error> {
+        let mut decided = Vec::with_capacity(keys.len());
+        for key in keys {
+            decided.push(self.whole(key)?.map(|whole| self.decide(key, whole, now)).transpose()?);
+        }
+        self.commit(|commit| {
+            let mut done = Vec::with_capacity(keys.len());
+            for (key, decided) in keys.iter().zip(decided) {
+                let slot = commit.memory.known_slot(commit.lsm, key)?;
+                let (Some(decided), Some(slot)) = (decided, slot) else {
+                    done.push(Some(Done::default()));
+                    continue;
+                };
+                let Some(since) = decided.since(commit.memory, slot) else {
+                    done.push(None);
+                    continue;
+                };
+                let snapshotted = self.carry_out(commit, slot, decided, since, now)?;
+                let trimmed = if trim { self.trim_slot(commit, slot)? } else { 0 };
+                done.push(Some(Done { snapshotted, trimmed }));
+            }
+            Ok(done)
         })
     }
 
@@ -154,18 +235,23 @@ impl Store {
         let recent = commit.memory.rows_in_memory(slot)?;
         let known = commit.memory.cache.slot(slot);
         let tail = self.merged(&self.lsm.sight(), &known.key, view.through(), recent, usize::MAX)?;
-        self.decide(&known.key, Whole { commit: known.record.commit, view, tail }, now)
+        let whole = Whole { commit: known.record.commit, closed: known.record.closed.clone(), view, tail };
+        self.decide(&known.key, whole, now)
     }
 
     fn decide(&self, key: &str, whole: Whole, now: u64) -> Result<Decided, Error> {
-        let Whole { commit, view, tail } = whole;
+        let Whole { commit, closed, view, tail } = whole;
         let decision = decide(&self.join, &view, &tail, now, Closing::Settled).map_err(|source| Error::Row {
             key: key.into(),
             position: view.folded_to.clone(),
             source,
         })?;
-        let snapshot_events = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
-        Ok(Decided { commit, tail, snapshot_events, decision })
+        let open = match &decision {
+            SnapshotDecision::Close { tail_events, .. } => &tail[tail.len() - *tail_events as usize..],
+            _ => &tail,
+        };
+        let oldest_put = open.iter().map(|row| row.put_at).min().unwrap_or(u64::MAX);
+        Ok(Decided { commit, closed, events: view.events, tail: tail.len() as u64, oldest_put, decision })
     }
 
     /// Carries a decision out.
@@ -174,22 +260,26 @@ impl Store {
         commit: &mut Commit<'_>,
         slot: SlotIndex,
         decided: Decided,
+        since: Since,
         now: u64,
     ) -> Result<Snapshotted, Error> {
-        let Decided { tail, snapshot_events, decision, .. } = decided;
+        let Decided { closed, tail, oldest_put, decision, .. } = decided;
         let SnapshotDecision::Close { snapshot, folded, tail_events } = decision else {
-            return Ok(Snapshotted { closed: false, events: snapshot_events, tail_events: tail.len() as u64 });
+            let events = closed.map_or(0, |closed| closed.events);
+            return Ok(Snapshotted { closed: false, events, tail_events: tail });
         };
         commit.put_snapshot(slot, &snapshot);
         let mut record = commit.memory.cache.slot(slot).record.clone();
-        if record.state != folded.state || record.events != folded.events {
-            commit.memory.counters.divergence += 1;
+        if since.rows == 0 {
+            if record.state != folded.state || record.events != folded.events {
+                commit.memory.counters.divergence += 1;
+            }
+            record.state = folded.state;
+            record.events = folded.events;
         }
-        record.state = folded.state;
-        record.events = folded.events;
+        let tail_events = tail_events + since.rows;
         record.closed = Some(Closed { through: snapshot.through, events: snapshot.events, closed_at: now });
-        let open = &tail[tail.len() - tail_events as usize..];
-        record.oldest_put = open.iter().map(|row| row.put_at).min().unwrap_or(u64::MAX);
+        record.oldest_put = oldest_put.min(since.oldest_put);
         record.snapshot_at = self.join.snapshot_every().max(tail_events.saturating_mul(2));
         commit.put_record(slot, record);
         commit.memory.counters.snapshots += 1;
@@ -225,5 +315,81 @@ impl Store {
         commit.memory.cache.slot_mut(slot).trim = true;
         commit.memory.counters.trimmed += covered;
         Ok(covered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, DataFolder, Options};
+    use millpond_core::Join;
+
+    const START: u64 = 1_760_000_000_000;
+    const LATER: u64 = START + 10_000;
+    const JOIN: &str = r#"
+        name = "j"
+        lateness = "1s"
+        [key]
+        e = "k"
+        [view]
+        n = { count = "e" }
+    "#;
+
+    fn ingest(store: &Store, id: &str, at: u64, now: u64) {
+        let event = format!(r#"{{"id":"{id}","type":"e","timestamp":{at},"k":"key"}}"#);
+        store.ingest(&Batch { events: &[event.as_bytes()], now, ..Batch::default() }).unwrap();
+    }
+
+    /// What is decided about six events at START to START + 5; then `between`; how many rows came
+    /// since, if the decision stands. Carried out, it must leave all as right as it was.
+    fn decided_then(between: impl FnOnce(&Store)) -> Option<u64> {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open_or_create(dir.path()).unwrap();
+        let store = Store::open_or_create(&folder, Join::parse(JOIN).unwrap(), Options::default()).unwrap().0;
+        (0..6).for_each(|n| ingest(&store, &format!("{n}"), START + n, START));
+        let decided = store.decide("key", store.whole("key").unwrap().unwrap(), LATER).unwrap();
+        between(&store);
+        let before = store.document("key").unwrap();
+        let rows = store.commit(|commit| {
+            let slot = commit.memory.known_slot(commit.lsm, "key")?.unwrap();
+            let Some(since) = decided.since(commit.memory, slot) else { return Ok(None) };
+            let rows = since.rows;
+            let made = store.carry_out(commit, slot, decided, since, LATER)?;
+            assert_eq!((made.closed, made.events, made.tail_events), (true, 6, rows));
+            store.trim_slot(commit, slot)?;
+            Ok(Some(rows))
+        });
+        assert_eq!(store.document("key").unwrap(), before);
+        assert_eq!(store.verify(|found| panic!("{found:?}"), |_| {}).unwrap().differences, 0);
+        assert_eq!(store.counters().divergence, 0);
+        rows.unwrap()
+    }
+
+    #[test]
+    fn a_decision_stands_beside_events_above_its_boundary_alone() {
+        assert_eq!(decided_then(|_| {}), Some(0));
+        assert_eq!(decided_then(|store| (0..3).for_each(|n| ingest(store, &format!("{n}"), LATER, LATER))), Some(3));
+        assert_eq!(decided_then(|store| ingest(store, "below", START + 4, LATER)), None);
+        assert_eq!(decided_then(|store| drop(store.snapshot(&["key"], LATER).unwrap())), None);
+        let gone = |store: &Store| {
+            store.erase("key", LATER).unwrap().unwrap();
+            (0..9).for_each(|n| ingest(store, &format!("{n}"), LATER + n, LATER));
+        };
+        assert_eq!(decided_then(gone), None, "what was erased must not come back in a snapshot");
+        let flushed = |store: &Store| {
+            ingest(store, "flushed", LATER, LATER);
+            store.flush().unwrap();
+        };
+        assert_eq!(decided_then(flushed), None, "it is not known what came");
+    }
+
+    #[test]
+    fn a_snapshot_that_is_asked_for_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open_or_create(dir.path()).unwrap();
+        let store = Store::open_or_create(&folder, Join::parse(JOIN).unwrap(), Options::default()).unwrap().0;
+        ingest(&store, "1", START, START);
+        let made = store.snapshot(&["none", "key"], LATER).unwrap();
+        assert_eq!(made.iter().map(|made| (made.closed, made.events)).collect::<Vec<_>>(), [(false, 0), (true, 1)]);
     }
 }
