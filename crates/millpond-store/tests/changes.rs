@@ -194,3 +194,65 @@ proptest! {
         prop_assert_eq!(&readers[2].known, &third);
     }
 }
+
+fn event(id: &str, key: &str) -> String {
+    format!(r#"{{"id":"{id}","type":"e","timestamp":{START},"k":"{key}"}}"#)
+}
+
+fn ingest(store: &Store, events: &[String]) {
+    let events: Vec<&[u8]> = events.iter().map(String::as_bytes).collect();
+    store.ingest(&Batch { events: &events, now: START, ..Batch::default() }).unwrap();
+}
+
+/// A reader that is behind is not moved over a change because of one that a crash may take back.
+#[test]
+fn a_change_is_only_left_out_for_one_that_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    let options = Options { durable: true, ..Options::default() };
+    let store = Store::open_or_create(&folder, Join::parse(JOIN).unwrap(), options).unwrap().0;
+    let begin = store.cursor_now();
+    ingest(&store, &[event("1", "a")]);
+    let pad = "x".repeat(200_000);
+    let mut large: Vec<String> = (0..50)
+        .map(|n| format!(r#"{{"id":"b{n}","type":"e","timestamp":{START},"k":"b{n}","pad":"{pad}"}}"#))
+        .collect();
+    large.push(event("2", "a"));
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| ingest(&store, &large));
+        while !writer.is_finished() {
+            let told = store.changes(&begin, &Filter::default(), 1).unwrap().changes;
+            let first = told.first().map(|change| (&*change.key, change.version));
+            assert!(first == Some(("a", 1)) || store.last_commit() == 2, "{first:?} of commit 1 alone");
+        }
+    });
+}
+
+/// Numbers of commits begin anew with a join, and a definition may give other documents at once.
+#[test]
+fn a_place_in_another_history_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    let told = |store: &Store, cursor: &Cursor| {
+        let mut reader = Reader::new(Filter::default());
+        reader.cursor = cursor.to_string().parse().unwrap();
+        let reset = store.changes(&reader.cursor, &Filter::default(), 9).unwrap().reset;
+        reader.read_all(store);
+        (reset, reader.known.len())
+    };
+    let store = open(&folder);
+    (0..5).for_each(|n| ingest(&store, &[event("1", &format!("old{n}"))]));
+    let cursor = store.cursor_now();
+    assert_eq!(told(&store, &cursor), (false, 0));
+    store.close().unwrap();
+    folder.remove_join("j").unwrap();
+    let store = open(&folder);
+    (0..8).for_each(|n| ingest(&store, &[event("1", &format!("new{n}"))]));
+    assert_eq!(told(&store, &cursor), (true, 8));
+    let cursor = store.cursor_now();
+    store.close().unwrap();
+    assert_eq!(told(&open(&folder), &cursor), (false, 0));
+    let renamed = JOIN.replace("n = {", "number = {");
+    let store = Store::open_or_create(&folder, Join::parse(&renamed).unwrap(), options()).unwrap().0;
+    assert!(store.document("new1").unwrap().unwrap().contains("number") == (told(&store, &cursor) == (true, 8)));
+}

@@ -64,6 +64,17 @@ struct Candidate {
     key: String,
 }
 
+/// The newest change of a key.
+enum Newest {
+    /// The one that was asked for, and the document; `None` if that was an erasure.
+    This(Option<String>),
+    /// One of this commit, which need not be durable.
+    Later(u64),
+}
+
+/// Commits that a reader takes in while nobody can commit, and rounds to come as near as that.
+const CATCH_UP_COMMITS: u64 = 16;
+const CATCH_UP_ROUNDS: usize = 8;
 /// Views looked at in one page of a scan.
 const SCANNED_KEYS: usize = 1_000;
 
@@ -117,7 +128,15 @@ impl Store {
     ) -> Result<ChangePage, Error> {
         let mut reading = Reading { told, filter, limit, candidates: Vec::new(), read_to: told.clone(), failed: None };
         let mut frame = cursor.frame;
-        let whole = self.read(&mut reading, durable, &mut frame)?;
+        let mut whole = self.read(&mut reading, durable, &mut frame)?;
+        // What was committed meanwhile, while that is much: a reader of few keys reads far.
+        for _ in 0..CATCH_UP_ROUNDS {
+            let last = self.last_commit();
+            if !whole || reading.is_full() || last - reading.read_to.commit <= CATCH_UP_COMMITS {
+                break;
+            }
+            whole = self.read(&mut reading, last, &mut frame)?;
+        }
         // The last step is of one moment, or a key that changes all the time would always be
         // overtaken: what is committed by then is read while nobody can commit. Who is still behind
         // does not wait for that.
@@ -141,11 +160,21 @@ impl Store {
         }
         let Reading { candidates, read_to, .. } = reading;
         let mut changes = Vec::with_capacity(candidates.len());
+        let mut overtaken_by = 0;
         for Candidate { commit, key } in candidates {
-            let Some(document) = self.document_of(&mut memory, commit, &key)? else { continue };
-            let place = Place::Log(Told { commit, key: Some(key.clone()) });
-            changes.push(Changed { cursor: place.into(), key, version: commit, document });
+            match self.look_up(&mut memory, commit, &key)? {
+                Newest::This(document) => {
+                    let place = Place::Log(Told { commit, key: Some(key.clone()) });
+                    changes.push(Changed { cursor: place.into(), key, version: commit, document });
+                }
+                Newest::Later(by) => overtaken_by = overtaken_by.max(by),
+            }
         }
+        // A crash could take back what has overtaken a change, and that would never be told.
+        while memory.durable < overtaken_by {
+            memory = self.wait(memory)?;
+        }
+        drop(memory);
         let more = read_to.key.is_some() || read_to.commit < last;
         Ok(ChangePage { reset: false, changes, next: Cursor { frame, ..Place::Log(read_to).into() }, more })
     }
@@ -165,14 +194,15 @@ impl Store {
         }
     }
 
-    /// What to tell of a key that a commit changed; `None` if a later commit did, too.
-    fn document_of(&self, memory: &mut Memory, commit: u64, key: &str) -> Result<Option<Option<String>>, Error> {
+    /// What is there of a key that a commit changed.
+    fn look_up(&self, memory: &mut Memory, commit: u64, key: &str) -> Result<Newest, Error> {
         Ok(match memory.known_slot(&self.lsm, key)? {
-            Some(slot) => {
-                let record = &memory.cache.slot(slot).record;
-                (record.changed == commit).then(|| Some(record.state.document(&self.join, key)))
-            }
-            None => memory.erasures.last_of(key).filter(|erased| *erased == commit).map(|_| None),
+            Some(slot) => match &memory.cache.slot(slot).record {
+                record if record.changed == commit => Newest::This(Some(record.state.document(&self.join, key))),
+                record => Newest::Later(record.changed),
+            },
+            None if memory.erasures.last_of(key) == Some(commit) => Newest::This(None),
+            None => Newest::Later(0), // an erasure is seen when it is durable
         })
     }
 
@@ -293,6 +323,11 @@ impl Erasures {
 
     fn last_of(&self, key: &str) -> Option<u64> {
         self.recent.iter().rev().find(|(_, erased)| **erased == *key).map(|(commit, _)| *commit)
+    }
+
+    /// Whether the key was, or may have been, erased after a commit.
+    pub(crate) fn erased_since(&self, commit: u64, key: &str) -> bool {
+        self.floor > commit || self.last_of(key).is_some_and(|erased| erased > commit)
     }
 
     /// Erasures after a commit up to another.
