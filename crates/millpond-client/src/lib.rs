@@ -62,4 +62,4 @@ pub use client::{Builder, Client};
 pub use error::Error;
 pub use events::{IN_FLIGHT, To};
 pub use retry::Retry;
-pub use views::Views;
+pub use views::{View, Views};

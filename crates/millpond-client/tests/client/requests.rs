@@ -163,14 +163,14 @@ async fn pages_are_one_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn a_view_comes_with_its_version_and_the_token_goes_along() {
-    let tagged = |status: u16, body: &'static str| (status, vec![("etag", "\"17\"".to_owned())], Body::from(body));
+    let tagged = |status: u16, body: &'static str| (status, vec![("etag", "\"17-0000beef\"".to_owned())], Body::from(body));
     let fake = Fake::with([tagged(200, r#"{"id": "a/b"}"#), tagged(304, "")]).await;
     let client = millpond_client::Client::builder(&fake.url).token("mp_secret").build().unwrap();
     let view = client.view("orders", "a/b").await.unwrap();
     assert_eq!((view.version, view.document.get()), (17, r#"{"id": "a/b"}"#));
-    assert!(client.view_if_changed("orders", "a/b", 17).await.unwrap().is_none());
+    assert!(client.view_if_changed("orders", "a/b", &view.tag).await.unwrap().is_none());
     let asked = fake.asked();
-    assert_eq!(asked[1].header("if-none-match"), Some("\"17\""));
+    assert_eq!(asked[1].header("if-none-match"), Some("\"17-0000beef\""));
     for asked in asked {
         assert_eq!(asked.line, "GET /v1/views/orders/a%2Fb");
         assert_eq!(asked.header("authorization"), Some("Bearer mp_secret"));

@@ -100,7 +100,7 @@ fn of_views() -> Vec<Route> {
         route!(Get "/v1/views/{join}", READ, "listViews", list::views, "Views in the order of keys; with `Accept: application/x-ndjson` all of them, one a line, whatever `limit` says")
             .params(VIEWS)
             .gives(OK, "A page of views", PAGE),
-        route!(Get "/v1/views/{join}/{key}", READ, "getView", views::one, "A view's document; `ETag` is its version")
+        route!(Get "/v1/views/{join}/{key}", READ, "getView", views::one, "A view's document; `ETag` tells it from others of the key")
             .params(VIEW)
             .gives(OK, "The document, or its explanation", &[("application/json", Content::Object)])
             .gives(StatusCode::NOT_MODIFIED, "The version is the one that `If-None-Match` names", &[])
