@@ -87,7 +87,7 @@ pub(super) async fn ready(State(app): App) -> Result<&'static str, Problem> {
     if *app.stopping.borrow() {
         return Err(Problem::new(Word::Unavailable, "the server is stopping; go to another one, or come back later"));
     }
-    let joins = app.service.joins();
+    let joins = app.joins().await?;
     let silent: Vec<String> = joins.into_iter().filter(|(_, join)| join.is_err()).map(|(name, _)| name).collect();
     match silent.as_slice() {
         [] => Ok("ok"),

@@ -100,6 +100,13 @@ impl Hosted {
         &self.counts
     }
 
+    /// Why its store has stopped for good, if it has.
+    pub(crate) fn failure(&self) -> Option<String> {
+        // Whoever takes the store away waits for it to be free: the join is no longer served then.
+        let store = self.store.try_read().ok()?;
+        store.as_ref()?.stopped()
+    }
+
     /// Works on the store, on the caller's thread: it may wait for the disk.
     ///
     /// # Errors

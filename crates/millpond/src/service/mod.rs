@@ -109,10 +109,20 @@ impl Service {
         answering(name, place)
     }
 
-    /// All joins by name, and why some do not answer.
-    pub(crate) fn joins(&self) -> Vec<(String, Result<Arc<Hosted>, Refused>)> {
+    /// All joins by name, and why some are not served. A store that has stopped is found out by
+    /// whoever works with it.
+    pub(crate) fn served(&self) -> Vec<(String, Result<Arc<Hosted>, Refused>)> {
         let joins = self.joins.read().unwrap_or_else(PoisonError::into_inner).clone();
         joins.into_iter().map(|(name, place)| (name.clone(), answering(&name, Some(place)))).collect()
+    }
+
+    /// All joins by name, and why some do not answer. Asks their stores, which may wait for a commit.
+    pub(crate) fn joins(&self) -> Vec<(String, Result<Arc<Hosted>, Refused>)> {
+        let working = |join: Arc<Hosted>| match join.failure() {
+            Some(reason) => Err(Refused::Stopped { name: join.name().to_owned(), reason }),
+            None => Ok(join),
+        };
+        self.served().into_iter().map(|(name, join)| (name, join.and_then(working))).collect()
     }
 
     /// Adds a join, or changes its definition; `rebuild` says whether its views may be made anew,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NOW, ORDERS, USERS, created, paid, served, with_snapshot};
+use super::{NOW, ORDERS, USERS, created, failed, paid, served, with_snapshot};
 
 #[tokio::test]
 async fn late_events_wait_for_a_decision() {
@@ -103,6 +103,32 @@ async fn joins_are_added_changed_and_removed() {
     assert_eq!(put(&pond, "/v1/joins/orders", &changed).await.status.as_u16(), 201);
 }
 
+/// A changed default, and a join removed and made again, gave other documents the tag of the old ones.
+#[tokio::test]
+async fn another_definition_and_another_join_have_other_tags_and_editions() {
+    let pond = served(&[USERS]);
+    pond.put("/v1/events/users", &[paid("1", NOW, "u", "5")]).await;
+    let mut reader = pond.follow("?from=start", "").await;
+    reader.change().await;
+    let mut known = pond.get("/v1/views/users/u").await.header("etag").to_owned();
+    for (change, name) in [("default", "unnamed"), ("removed", "unnamed")] {
+        let text = USERS.replace("default = \"?\"", &format!("default = \"{name}\""));
+        if change == "removed" {
+            pond.ask("DELETE", "/v1/joins/users?data=delete", &[], "").await.ok();
+        }
+        put(&pond, "/v1/joins/users", &text).await;
+        pond.put("/v1/events/users", &[paid("1", NOW, "u", "5")]).await;
+        let asked = pond.ask("GET", "/v1/views/users/u", &[("if-none-match", &known)], "").await;
+        assert_eq!((asked.status.as_u16(), &asked.json()["name"]), (200, &json!(name)), "{change}");
+        assert_ne!(asked.header("etag"), known, "{change}");
+        known = asked.header("etag").to_owned();
+        reader = pond.follow("", &reader.last_id).await;
+        let told = reader.next().await.expect("the stream goes on");
+        assert_eq!(told.0, "reset", "{change}: {told:?}");
+        assert_eq!(reader.change().await.2["name"], name);
+    }
+}
+
 #[tokio::test]
 async fn a_definition_is_checked_without_storing_it() {
     let pond = served(&[USERS]);
@@ -136,4 +162,20 @@ async fn metrics_count_requests_and_joins() {
     ] {
         assert!(metrics.text().lines().any(|found| found == line), "{line} in\n{}", metrics.text());
     }
+}
+
+/// It was said to be ready, served and up, and refused everything.
+#[tokio::test]
+async fn a_join_whose_store_has_failed_is_said_to_be_stopped() {
+    let pond = failed(&[USERS, ORDERS]).await;
+    let ready = pond.get("/readyz").await;
+    assert_eq!(ready.status.as_u16(), 503);
+    assert!(ready.text().contains("users") && !ready.text().contains("orders"), "{}", ready.text());
+    assert_eq!(pond.get("/v1/joins/users").await.ok()["state"], "stopped");
+    assert_eq!(pond.get("/v1/joins/orders").await.ok()["state"], "serving");
+    let metrics = pond.get("/metrics").await;
+    for line in ["millpond_join_up{join=\"users\"} 0", "millpond_join_up{join=\"orders\"} 1"] {
+        assert!(metrics.text().lines().any(|found| found == line), "{line} in\n{}", metrics.text());
+    }
+    assert!(!metrics.text().contains("millpond_events_accepted_total{join=\"users\"}"), "only what is durable counts");
 }
