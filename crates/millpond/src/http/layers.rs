@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -34,25 +34,53 @@ pub(super) async fn catch_panic(request: Request, next: Next) -> Response {
     }
 }
 
-/// Without tokens, a page of the web whose name leads to this machine must not get in through a
-/// visitor's browser.
+/// Without tokens, no page of the web may get in through a visitor's browser: neither one whose own
+/// name leads to this machine, nor one that only sends and does not look at the answer.
 pub(super) async fn check_host(State(app): App, request: Request, next: Next) -> Response {
+    if request.headers().get_all(header::HOST).iter().nth(1).is_some() {
+        return Problem::bad_request("the header `Host` came twice; send it once").into_response();
+    }
     if let Hosts::Only(allowed) = &app.hosts
         && !app.access.is_guarded()
+        && let Some(problem) = stranger(&request, allowed)
     {
-        let header = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
-        let host = request.uri().host().or(header.map(without_port));
-        let known = |host: &str| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
-        if let Some(host) = host.filter(|host| !known(host)) {
-            let host: String = host.chars().take(100).collect();
-            let detail = format!(
-                "the request is for the host `{host}`, and this server is {}; use one of these, or make tokens: then any name will do",
-                allowed.join(", ")
-            );
-            return Problem::new(Word::Misdirected, detail).into_response();
-        }
+        return problem.into_response();
     }
     next.run(request).await
+}
+
+/// Why a request is refused that may come from a page of somebody else.
+fn stranger(request: &Request, allowed: &[String]) -> Option<Problem> {
+    let text = |name| request.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
+    let known = |host: &str| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
+    let host = request.uri().host().or(text(header::HOST).map(without_port));
+    if let Some(host) = host.filter(|host| !known(host)) {
+        let host: String = host.chars().take(100).collect();
+        let detail = format!(
+            "the request is for the host `{host}`, and this server is {}; use one of these, or make tokens: then any name will do",
+            allowed.join(", ")
+        );
+        return Some(Problem::new(Word::Misdirected, detail));
+    }
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None; // changes nothing, and no other page is let read the answer
+    }
+    let origin = text(header::ORIGIN).filter(|origin| !origin_host(origin).is_some_and(known));
+    let site = text(SEC_FETCH_SITE).filter(|site| matches!(*site, "cross-site" | "same-site"));
+    let (name, value) = origin.map(|origin| ("Origin", origin)).or(site.map(|site| ("Sec-Fetch-Site", site)))?;
+    let value: String = value.chars().take(100).collect();
+    let detail = format!(
+        "a page of somebody else sends this (`{name}: {value}`), which could be done to whoever visits it while there are no tokens; make tokens, or send it from a page of this machine"
+    );
+    Some(Problem::new(Word::Forbidden, detail))
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Of `scheme://host:port`; `null`, and what is no web page's, has none.
+fn origin_host(origin: &str) -> Option<&str> {
+    let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))?;
+    Some(without_port(host))
 }
 
 fn without_port(host: &str) -> &str {

@@ -209,6 +209,46 @@ async fn another_host_is_refused_while_there_are_no_tokens() {
     }
 }
 
+/// What takes no body needs no leave of the browser: any page that was visited could trim and retry.
+#[tokio::test]
+async fn a_page_of_somebody_else_changes_nothing_while_there_are_no_tokens() {
+    let pond = pond().await;
+    for (headers, expected) in [
+        (&[][..], 200),
+        (&[("origin", "http://localhost:7717")][..], 200),
+        (&[("origin", "https://LOCALHOST"), ("sec-fetch-site", "same-origin")], 200),
+        (&[("origin", "http://[::1]:3000"), ("sec-fetch-site", "none")], 200),
+        (&[("origin", "https://evil.example")], 403),
+        (&[("origin", "https://localhost.evil.example")], 403),
+        (&[("origin", "http://localhost:evil")], 403),
+        (&[("origin", "null")], 403),
+        (&[("origin", "")], 403),
+        (&[("sec-fetch-site", "cross-site")], 403),
+        (&[("sec-fetch-site", "same-site")], 403),
+        (&[("origin", "http://localhost"), ("sec-fetch-site", "cross-site")], 403),
+    ] {
+        for route in ["/v1/joins/users/trim", "/v1/joins/users/snapshot", "/v1/quarantine/users/retry"] {
+            let answer = pond.ask("POST", route, headers, "").await;
+            assert_eq!(answer.status.as_u16(), expected, "{route} {headers:?}");
+            if expected == 403 {
+                check_problem(&answer, (403, "forbidden"), "make tokens", route);
+            }
+        }
+        assert_eq!(pond.ask("GET", "/v1/joins", headers, "").await.status.as_u16(), 200, "{headers:?}");
+    }
+    let guarded = served_with(&[USERS], super::LIMITS, |dir| {
+        crate::access::Tokens::add(dir.path(), "page", &[crate::access::Scope::Admin], 1).unwrap();
+    });
+    let answer = guarded.ask("POST", "/v1/joins/users/trim", &[("origin", "https://evil.example")], "").await;
+    check_problem(&answer, (401, "unauthorized"), "Bearer", "with tokens it is they that count");
+}
+
+#[tokio::test]
+async fn a_request_for_two_hosts_is_refused() {
+    let answer = pond().await.ask("GET", "/v1/joins", &[("host", "evil.example")], "").await;
+    check_problem(&answer, BAD, "twice", "two hosts");
+}
+
 #[tokio::test]
 async fn what_may_help_later_says_when() {
     let pond = pond().await;

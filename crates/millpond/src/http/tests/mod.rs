@@ -49,6 +49,8 @@ paid = "order"
 payments = { count = "paid" }
 "#;
 
+const LIMITS: Limits = Limits { body_bytes_max: 100_000, events_max: 1_000, inflight_bytes_max: 1 << 20 };
+
 /// A server, as those who ask it see it.
 struct Pond {
     router: Router,
@@ -86,8 +88,7 @@ impl Answer {
 }
 
 fn served(definitions: &[&str]) -> Pond {
-    let limits = Limits { body_bytes_max: 100_000, events_max: 1_000, inflight_bytes_max: 1 << 20 };
-    served_with(definitions, limits, |_| {})
+    served_with(definitions, LIMITS, |_| {})
 }
 
 fn served_with(definitions: &[&str], limits: Limits, prepare: impl FnOnce(&TempDir)) -> Pond {
@@ -109,9 +110,8 @@ fn served_as(definitions: &[&str], limits: Limits, options: Options, prepare: im
 
 /// A server with a join `users` whose store has failed: its files were taken away.
 async fn failed(definitions: &[&str]) -> Pond {
-    let limits = Limits { body_bytes_max: 100_000, events_max: 1_000, inflight_bytes_max: 1 << 20 };
     let options = Options { memtable_bytes: 4_000, durable: false, ..Options::default() };
-    let pond = served_as(definitions, limits, options, |_| {});
+    let pond = served_as(definitions, LIMITS, options, |_| {});
     std::fs::remove_dir_all(pond.dir.path().join("users")).unwrap();
     let lines = ("content-type", "application/x-ndjson");
     for n in 0..10_000 {
