@@ -163,7 +163,8 @@ async fn pages_are_one_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn a_view_comes_with_its_version_and_the_token_goes_along() {
-    let tagged = |status: u16, body: &'static str| (status, vec![("etag", "\"17-0000beef\"".to_owned())], Body::from(body));
+    let tagged =
+        |status: u16, body: &'static str| (status, vec![("etag", "\"17-0000beef\"".to_owned())], Body::from(body));
     let fake = Fake::with([tagged(200, r#"{"id": "a/b"}"#), tagged(304, "")]).await;
     let client = millpond_client::Client::builder(&fake.url).token("mp_secret").build().unwrap();
     let view = client.view("orders", "a/b").await.unwrap();

@@ -141,7 +141,9 @@ pub(super) async fn remove(State(app): App, Name(name): Name, query: Query) -> R
     json(&wire::Done { done: 1 })
 }
 
-pub(super) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R, Refused> + Send + 'static) -> Result<R, Problem> {
+pub(super) async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, Refused> + Send + 'static,
+) -> Result<R, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Problem::internal(format!("a thread of the server panicked: {error}; report it")))?
         .map_err(Problem::from)

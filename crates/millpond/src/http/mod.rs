@@ -43,6 +43,7 @@ use body::Budget;
 pub(crate) use filter::Filter;
 use metrics::Metrics;
 pub(crate) use problem::{Problem, Word};
+pub(crate) use quarantine::listed;
 
 /// What requests may take.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NOW, ORDERS, USERS, created, failed, paid, served, with_snapshot};
+use super::{Limits, NOW, ORDERS, USERS, created, failed, paid, served, served_with, with_snapshot};
 
 #[tokio::test]
 async fn late_events_wait_for_a_decision() {
@@ -67,6 +67,33 @@ async fn the_quarantine_is_read_retried_and_let_go() {
     assert_eq!(pond.ask("DELETE", &format!("/v1/quarantine/users/{id}"), &[], "").await.ok(), json!({"done": 1}));
     assert_eq!(pond.ask("DELETE", &format!("/v1/quarantine/users/{id}"), &[], "").await.status.as_u16(), 404);
     assert_eq!(pond.ask("DELETE", "/v1/quarantine/users", &[], "").await.ok(), json!({"done": 2}));
+}
+
+/// Sixteen of the largest bodies, of control characters, were one answer of 800 MB.
+#[tokio::test]
+async fn a_list_shows_the_beginning_of_a_large_entry_and_its_own_route_all_of_it() {
+    const LARGE: usize = 300_000;
+    let limits = Limits { body_bytes_max: 1 << 20, inflight_bytes_max: 8 << 20, ..super::LIMITS };
+    let pond = served_with(&[USERS], limits, |_| {});
+    let large: Vec<String> = (0..20).map(|n| format!("{n:02}{}", "\u{1}".repeat(LARGE - 2))).collect();
+    for event in &large {
+        pond.put("/v1/events", std::slice::from_ref(event)).await;
+    }
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = pond.get(&format!("/v1/quarantine/users?limit=1000{after}")).await;
+        assert!(page.body.len() < 8 << 20, "{}", page.body.len());
+        let page = page.ok();
+        found.extend(page["quarantine"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(found.len(), 20);
+    let entry = &found[7];
+    assert_eq!((&entry["bytes"], &entry["truncated"]), (&json!(LARGE), &json!(true)));
+    assert_eq!(entry["text"].as_str().unwrap().len(), 64 << 10);
+    let whole = pond.get(&format!("/v1/quarantine/users/{}", entry["id"].as_str().unwrap())).await;
+    assert!(large.iter().any(|event| event.as_bytes() == whole.body));
 }
 
 async fn put(pond: &super::Pond, path: &str, toml: &str) -> super::Answer {
