@@ -222,6 +222,35 @@ fn requests_that_do_not_end_are_cut_and_a_second_signal_does_not_wait() {
     assert_eq!(home.millpond("stats user-activity --json").json()["received"], 0);
 }
 
+/// The connection was closed under whoever was still sending: the answer was lost, and the cause never known.
+#[test]
+fn a_refusal_reaches_one_who_is_still_sending() {
+    let home = home();
+    let server = Server::start(&home, "join.toml");
+    let bytes = vec![b' '; 17 << 20];
+    let head = |path: &str, more: &str| {
+        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{more}content-length: {}\r\n\r\n", bytes.len())
+    };
+    let json = "content-type: application/json\r\n";
+    for (path, kind, status) in [("/v1/events", json, 413), ("/v1/events", "", 415), ("/v1/nothing", json, 404)] {
+        let mut peer = server.connect();
+        peer.says(&head(path, kind));
+        peer.0.write_all(&bytes).unwrap();
+        assert_eq!(peer.hears().unwrap().status, status);
+    }
+    let mut peer = server.connect();
+    peer.says("POST /v1/events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n");
+    peer.says(&format!("{json}\r\n{:x}\r\n", bytes.len()));
+    peer.0.write_all(&bytes).unwrap();
+    peer.says("\r\n0\r\n\r\n");
+    assert_eq!(peer.hears().unwrap().status, 413);
+    let mut peer = server.connect();
+    peer.says(&head("/v1/events", &format!("{json}expect: 100-continue\r\n")));
+    assert_eq!(peer.hears().unwrap().status, 413, "who asks first is not told to go on");
+    server.signal(Signal::TERM);
+    server.ends(0);
+}
+
 /// A certificate for `localhost` and its key, as PEM; and the certificate as bytes.
 fn certificate() -> (String, String, CertificateDer<'static>) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
