@@ -57,7 +57,7 @@ impl Client {
         self.ask(if rebuild.rebuild { ask.slow() } else { ask }).await
     }
 
-    /// Stops serving a join.
+    /// Stops serving a join, until it is put again. One that is stored and not served can be deleted.
     ///
     /// # Errors
     /// [`Error::is_not_found`] if there is none of that name.

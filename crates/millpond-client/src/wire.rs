@@ -395,7 +395,7 @@ pub struct JoinList {
 pub struct JoinPut {
     /// The join's name.
     pub name: String,
-    /// Whether it is new.
+    /// Whether it was not served before; it may have been stored.
     pub created: bool,
     /// Whether its views were made anew, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]

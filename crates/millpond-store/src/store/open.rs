@@ -65,7 +65,8 @@ impl Store {
             return Ok(store);
         };
         let begin = Begin::stored(stored.history);
-        let stored = Join::parse(&stored.definition).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
+        let stored =
+            Join::parse(&stored.definition).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
         if stored.fingerprint() != join.fingerprint() {
             return open_dir(&dir, stored, options, begin);
         }

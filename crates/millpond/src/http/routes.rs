@@ -166,8 +166,8 @@ fn of_joins() -> Vec<Route> {
         route!(Put "/v1/joins/{join}", ADMIN, "putJoin", joins::put, "Add a join, or change its definition")
             .params(PUT)
             .takes(Takes::Definition)
-            .gives(OK, "It was there", json!("JoinPut"))
-            .gives(StatusCode::CREATED, "It is new", json!("JoinPut"))
+            .gives(OK, "It was served before", json!("JoinPut"))
+            .gives(StatusCode::CREATED, "It was not served before", json!("JoinPut"))
             .refuses(&[Word::DefinitionChanged, Word::InvalidDefinition]),
         route!(Delete "/v1/joins/{join}", ADMIN, "removeJoin", joins::remove, "Serve a join no longer")
             .params(DATA)

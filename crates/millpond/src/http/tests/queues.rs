@@ -124,8 +124,10 @@ async fn joins_are_added_changed_and_removed() {
     assert_eq!(pond.get("/v1/joins").await.ok()["joins"].as_array().unwrap().len(), 2);
     assert_eq!(pond.ask("DELETE", "/v1/joins/orders", &[], "").await.ok(), json!({"done": 1}));
     assert_eq!(pond.get("/v1/views/orders/o-1").await.status.as_u16(), 404);
-    assert_eq!(put(&pond, "/v1/joins/orders", &changed).await.ok()["created"], false);
+    let again = put(&pond, "/v1/joins/orders", &changed).await;
+    assert_eq!((again.status.as_u16(), &again.json()["created"]), (201, &json!(true)), "it was not served");
     assert_eq!(pond.get("/v1/views/orders/o-1").await.ok()["sum"], 5);
+    pond.ask("DELETE", "/v1/joins/orders", &[], "").await.ok();
     pond.ask("DELETE", "/v1/joins/orders?data=delete", &[], "").await.ok();
     assert_eq!(put(&pond, "/v1/joins/orders", &changed).await.status.as_u16(), 201);
 }
@@ -205,4 +207,15 @@ async fn a_join_whose_store_has_failed_is_said_to_be_stopped() {
         assert!(metrics.text().lines().any(|found| found == line), "{line} in\n{}", metrics.text());
     }
     assert!(!metrics.text().contains("millpond_events_accepted_total{join=\"users\"}"), "only what is durable counts");
+}
+
+/// Closing failed half-way: it was neither there nor gone.
+#[tokio::test]
+async fn a_join_whose_store_has_failed_can_be_deleted_and_made_anew() {
+    let pond = failed(&[USERS]).await;
+    pond.ask("DELETE", "/v1/joins/users?data=delete", &[], "").await.ok();
+    assert_eq!(pond.ask("DELETE", "/v1/joins/users?data=delete", &[], "").await.status.as_u16(), 404);
+    assert_eq!(put(&pond, "/v1/joins/users", USERS).await.status.as_u16(), 201);
+    assert_eq!(pond.put("/v1/events/users", &[paid("1", NOW, "u", "5")]).await["accepted"], 1);
+    assert_eq!(pond.get("/readyz").await.status.as_u16(), 200);
 }
