@@ -120,7 +120,10 @@ pub(super) async fn ready(State(app): App) -> Result<&'static str, Problem> {
     match silent.as_slice() {
         [] => Ok("ok"),
         silent => {
-            let detail = format!("not served now: {}; `GET /v1/joins` says why", silent.join(", "));
+            let detail = format!(
+                "not served now: {}; `GET /v1/joins` says whether they are made anew or have failed",
+                silent.join(", ")
+            );
             Err(Problem::new(Word::Unavailable, detail))
         }
     }

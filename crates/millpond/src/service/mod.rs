@@ -27,7 +27,10 @@ pub(crate) enum Refused {
     /// It is being rebuilt: ask again later.
     #[error("the views of `{name}` are being made anew under a changed definition; try again when that is done")]
     Rebuilding { name: String },
-    /// It was stopped by a failure, or the server is stopping.
+    /// It was removed, or the server is stopping.
+    #[error("join `{name}` is no longer served")]
+    Left { name: String },
+    /// It was stopped by a failure.
     #[error("join `{name}` does not answer: {reason}")]
     Stopped { name: String, reason: String },
     /// Another failure of its store.

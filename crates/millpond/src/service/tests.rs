@@ -197,8 +197,8 @@ async fn after_a_stop_everything_is_refused_and_nothing_has_to_be_replayed() {
     let watched = hosted.commits();
     service.stop().unwrap();
     assert_eq!(*watched.borrow(), None, "who follows it is told");
-    assert!(matches!(hosted.ingest(parcel(&[event(2, "k", "k")])).await, Err(Refused::Stopped { .. })));
-    assert!(matches!(hosted.run(|store| store.document("k")).await, Err(Refused::Stopped { .. })));
+    assert!(matches!(hosted.ingest(parcel(&[event(2, "k", "k")])).await, Err(Refused::Left { .. })));
+    assert!(matches!(hosted.run(|store| store.document("k")).await, Err(Refused::Left { .. })));
     drop((hosted, service));
     let folder = DataFolder::open(dir.path()).unwrap();
     let (store, opened) = millpond_store::Store::open(&folder, "j", Options::default()).unwrap();

@@ -197,6 +197,11 @@ async fn metrics_count_requests_and_joins() {
 #[tokio::test]
 async fn a_join_whose_store_has_failed_is_said_to_be_stopped() {
     let pond = failed(&[USERS, ORDERS]).await;
+    for refused in [pond.get("/v1/views/users/u").await, pond.admin("/v1/events/users", "{}").await] {
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "5"), "{}", refused.text());
+        let dir = pond.dir.path().to_str().unwrap();
+        assert!(!refused.text().contains(dir) && refused.text().contains("the server's log"), "{}", refused.text());
+    }
     let ready = pond.get("/readyz").await;
     assert_eq!(ready.status.as_u16(), 503);
     assert!(ready.text().contains("users") && !ready.text().contains("orders"), "{}", ready.text());
