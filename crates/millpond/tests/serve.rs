@@ -222,6 +222,19 @@ fn requests_that_do_not_end_are_cut_and_a_second_signal_does_not_wait() {
     assert_eq!(home.millpond("stats user-activity --json").json()["received"], 0);
 }
 
+/// Keys name people, and a refusal told them to whoever reads the log.
+#[test]
+fn a_refusal_is_logged_by_its_route_and_without_the_key() {
+    let home = home();
+    home.millpond("token add page --scope admin").ok();
+    let server = Server::start(&home, "join.toml");
+    assert_eq!(server.get("/v1/views/user-activity/ann@example.org", None).status, 401);
+    server.signal(Signal::TERM);
+    let said = server.ends(0);
+    let line = said.lines().find(|line| line.contains("denied")).unwrap_or_else(|| panic!("{said}"));
+    assert!(line.contains("/v1/views/{join}/{key}") && !said.contains("ann@"), "{said}");
+}
+
 /// The connection was closed under whoever was still sending: the answer was lost, and the cause never known.
 #[test]
 fn a_refusal_reaches_one_who_is_still_sending() {

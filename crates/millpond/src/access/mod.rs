@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -163,7 +163,9 @@ pub(crate) async fn guard(
     }
     if let Some(times) = access.denied.lock().unwrap_or_else(PoisonError::into_inner).tell() {
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string());
-        tracing::warn!(peer, path = request.uri().path(), scope = scope.name(), times, "denied");
+        // Not the path, which may have a key in it.
+        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        tracing::warn!(peer, route, scope = scope.name(), times, "denied");
     }
     refusal(decision, scope)
 }

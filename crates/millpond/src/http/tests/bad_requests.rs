@@ -49,12 +49,13 @@ async fn bodies_of_events_that_are_wrong() {
     const EVENTS: &str = "POST /v1/events";
     let long = format!("\"{}\"", "x".repeat(2_000));
     let pond = pond().await;
-    let cases: [Case<'_>; 19] = [
+    let cases: [Case<'_>; 20] = [
         (EVENTS, &[], "{}", TYPE, "application/x-ndjson"),
         (EVENTS, &[("content-type", "text/html")], "{}", TYPE, "`text/html`"),
         (EVENTS, &[("content-type", "application/xml; a=b")], "{}", TYPE, "send"),
         (EVENTS, &[JSON, ("content-encoding", "gzip")], "{}", TYPE, "without Content-Encoding"),
         (EVENTS, &[("content-type", "application/json; charset=latin1")], "{}", TYPE, "UTF-8"),
+        (EVENTS, &[("content-type", "application/json; charset=utf-80")], "{}", TYPE, "UTF-8"),
         (EVENTS, &[JSON], "", BAD, "empty"),
         (EVENTS, &[JSON], "{", BAD, "not JSON"),
         (EVENTS, &[JSON], "[{}", BAD, "Nothing was taken"),
@@ -73,6 +74,10 @@ async fn bodies_of_events_that_are_wrong() {
     check_bodies(&pond, &cases).await;
     let stats = pond.get("/v1/joins/users/stats").await.ok();
     assert_eq!(stats["received"], 1, "nothing of all that was taken");
+    for charset in ["utf8", "UTF-8", "\"utf-8\"; a=b", "utf-8;a=charset"] {
+        let kind = format!("application/json; a=b; charset={charset}");
+        pond.ask("POST", EVENTS.trim_start_matches("POST "), &[("content-type", &kind)], "[]").await.ok();
+    }
 }
 
 #[tokio::test]
