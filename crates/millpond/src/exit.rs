@@ -128,7 +128,7 @@ fn code_of_answer(error: &millpond_client::Error) -> u8 {
         error => match error.word() {
             Some("not-found") => NOT_FOUND,
             Some("invalid-definition" | "bad-request") => WRONG,
-            Some("definition-changed" | "conflict") => INCOMPLETE,
+            Some("definition-changed") => INCOMPLETE,
             _ => FAILED,
         },
     }

@@ -235,6 +235,23 @@ fn a_refusal_is_logged_by_its_route_and_without_the_key() {
     assert!(line.contains("/v1/views/{join}/{key}") && !said.contains("ann@"), "{said}");
 }
 
+#[test]
+fn a_head_that_is_too_large_and_what_is_no_http_are_refused_without_a_body() {
+    let home = home();
+    let server = Server::start(&home, "join.toml");
+    let long = "k".repeat(40_000);
+    for (request, status) in [
+        (format!("GET /v1/views/user-activity/{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"), 431),
+        (format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-long: {long}\r\n\r\n"), 431),
+        ("hello\r\n\r\n".to_owned(), 400),
+    ] {
+        let mut peer = server.connect();
+        peer.says(&request);
+        let heard = peer.hears().unwrap();
+        assert_eq!((heard.status, heard.body.as_str()), (status, ""), "{}", heard.head);
+    }
+}
+
 /// The connection was closed under whoever was still sending: the answer was lost, and the cause never known.
 #[test]
 fn a_refusal_reaches_one_who_is_still_sending() {
