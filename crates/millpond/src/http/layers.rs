@@ -40,9 +40,8 @@ pub(super) async fn check_host(State(app): App, request: Request, next: Next) ->
     if request.headers().get_all(header::HOST).iter().nth(1).is_some() {
         return Problem::bad_request("the header `Host` came twice; send it once").into_response();
     }
-    if let Hosts::Only(allowed) = &app.hosts
-        && !app.access.is_guarded()
-        && let Some(problem) = stranger(&request, allowed)
+    if !app.access.is_guarded()
+        && let Some(problem) = stranger(&request, &app.hosts)
     {
         return problem.into_response();
     }
@@ -50,11 +49,16 @@ pub(super) async fn check_host(State(app): App, request: Request, next: Next) ->
 }
 
 /// Why a request is refused that may come from a page of somebody else.
-fn stranger(request: &Request, allowed: &[String]) -> Option<Problem> {
+fn stranger(request: &Request, hosts: &Hosts) -> Option<Problem> {
     let text = |name| request.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
-    let known = |host: &str| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
     let host = request.uri().host().or(text(header::HOST).map(without_port));
-    if let Some(host) = host.filter(|host| !known(host)) {
+    let known = |name: &str| match hosts {
+        Hosts::Only(allowed) => allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)),
+        Hosts::Any => host.is_some_and(|host| host.eq_ignore_ascii_case(name)),
+    };
+    if let Some(host) = host.filter(|host| !known(host))
+        && let Hosts::Only(allowed) = hosts
+    {
         let host: String = host.chars().take(100).collect();
         let detail = format!(
             "the request is for the host `{host}`, and this server is {}; use one of these, or make tokens: then any name will do",
@@ -65,12 +69,15 @@ fn stranger(request: &Request, allowed: &[String]) -> Option<Problem> {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return None; // changes nothing, and no other page is let read the answer
     }
-    let origin = text(header::ORIGIN).filter(|origin| !origin_host(origin).is_some_and(known));
-    let site = text(SEC_FETCH_SITE).filter(|site| matches!(*site, "cross-site" | "same-site"));
+    let site = text(SEC_FETCH_SITE);
+    // What is in front may have put another `Host` in place of the page's: the browser knows better.
+    let sure = matches!(hosts, Hosts::Any) && site == Some("same-origin");
+    let origin = text(header::ORIGIN).filter(|origin| !sure && !origin_host(origin).is_some_and(known));
+    let site = site.filter(|site| matches!(*site, "cross-site" | "same-site"));
     let (name, value) = origin.map(|origin| ("Origin", origin)).or(site.map(|site| ("Sec-Fetch-Site", site)))?;
     let value: String = value.chars().take(100).collect();
     let detail = format!(
-        "a page of somebody else sends this (`{name}: {value}`), which could be done to whoever visits it while there are no tokens; make tokens, or send it from a page of this machine"
+        "a page of somebody else sends this (`{name}: {value}`), which could be done to whoever visits it while there are no tokens; make tokens, or send it from a page of this server's host"
     );
     Some(Problem::new(Word::Forbidden, detail))
 }
@@ -140,6 +147,25 @@ mod tests {
 
     async fn broken() -> StatusCode {
         panic!("on purpose")
+    }
+
+    /// Behind what protects it, by whatever name: a page that somebody visits is no less in there.
+    #[test]
+    fn a_server_of_any_name_takes_changes_from_its_own_pages() {
+        let check = |headers: &[(&str, &str)], refused: bool| {
+            let mut request = Request::post("/v1/joins/users/trim").header("host", "pond.example:7717");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let request = request.body(axum::body::Body::empty()).expect("it can be sent");
+            let word = stranger(&request, &Hosts::Any).map(|problem| problem.word());
+            assert_eq!(word, refused.then_some(Word::Forbidden), "{headers:?}");
+        };
+        check(&[], false);
+        check(&[("origin", "https://POND.example")], false);
+        check(&[("origin", "https://public.example"), ("sec-fetch-site", "same-origin")], false);
+        check(&[("origin", "https://evil.example")], true);
+        check(&[("sec-fetch-site", "cross-site")], true);
     }
 
     #[tokio::test]

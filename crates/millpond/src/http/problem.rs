@@ -42,7 +42,7 @@ macro_rules! words {
 words! {
     BadRequest = "bad-request", BAD_REQUEST, "The request is not understood";
     Unauthorized = "unauthorized", UNAUTHORIZED, "A token is needed";
-    Forbidden = "forbidden", FORBIDDEN, "The token does not allow this";
+    Forbidden = "forbidden", FORBIDDEN, "This is not allowed";
     NotFound = "not-found", NOT_FOUND, "There is no such thing";
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "This cannot be done here";
     Timeout = "timeout", REQUEST_TIMEOUT, "The request came too slowly";
