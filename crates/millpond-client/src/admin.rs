@@ -57,7 +57,7 @@ impl Client {
         self.ask(if rebuild.rebuild { ask.slow() } else { ask }).await
     }
 
-    /// Stops serving a join.
+    /// Stops serving a join, until it is put again. One that is stored and not served can be deleted.
     ///
     /// # Errors
     /// [`Error::is_not_found`] if there is none of that name.
@@ -119,14 +119,13 @@ impl Client {
         self.ask(Ask::post(&["v1", "joins", join, "trim"]).repeatable().slow()).await
     }
 
-    /// Removes everything that is stored of a key, for good.
-    ///
-    /// Repeated after an answer that was lost, it is not found: it was gone by then.
+    /// Removes everything that is stored of a key, for good. It is not repeated by itself: the answer
+    /// tells what else to look at, and a second one only that nothing is stored.
     ///
     /// # Errors
     /// [`Error::is_not_found`] if nothing is stored of it.
     pub async fn erase(&self, join: &str, key: &str) -> Result<Erased, Error> {
-        self.ask(Ask::new(Method::DELETE, &["v1", "views", join, key]).slow()).await
+        self.ask(Ask::new(Method::DELETE, &["v1", "views", join, key]).not_repeatable().slow()).await
     }
 
     /// Folds late events into their snapshots: you vouch that they are no repeats of trimmed ones.

@@ -50,7 +50,8 @@ pub enum ChangeEvent {
         /// The view as it is now.
         change: Change,
     },
-    /// Keys were erased meanwhile: forget every view that you hold. All views follow.
+    /// Keys were erased or views made anew meanwhile: forget every view that you hold, and its
+    /// version. All views follow.
     Reset,
 }
 

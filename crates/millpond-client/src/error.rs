@@ -65,7 +65,9 @@ impl Error {
         match self {
             Self::Transport { source, .. } => !source.is_builder() && !is_distrust(source),
             Self::Timeout { .. } => true,
-            Self::Problem { status, .. } | Self::Unexpected { status, .. } => matches!(status, 429 | 502 | 503 | 504),
+            Self::Problem { status, .. } | Self::Unexpected { status, .. } => {
+                matches!(status, 408 | 429 | 502 | 503 | 504)
+            }
             Self::Invalid(_) => false,
         }
     }

@@ -31,7 +31,7 @@
 //! giving it again changes nothing: the client repeats what failed, and its caller may too.
 //!
 //! **Errors.** [`Error`] says what is wrong and what to do. Connections that fail, answers that do not
-//! come, and the statuses 429, 502, 503 and 504 are tried again as [`Retry`] says, but only where doing
+//! come, and the statuses 408, 429, 502, 503 and 504 are tried again as [`Retry`] says, but only where doing
 //! it twice is doing it once; [`Error::is_retryable`] tells callers the same.
 //!
 //! **Changes.** [`Client::changes`] goes on through restarts of the server without gap or repeat. Keep
@@ -62,4 +62,4 @@ pub use client::{Builder, Client};
 pub use error::Error;
 pub use events::{IN_FLIGHT, To};
 pub use retry::Retry;
-pub use views::Views;
+pub use views::{View, Views};

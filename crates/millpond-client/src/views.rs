@@ -24,24 +24,38 @@ pub struct Views {
     pub page: Option<u32>,
 }
 
+/// The view of one key.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its key.
+    pub key: String,
+    /// Its version: grows with each change.
+    pub version: u64,
+    /// What the server knows this document by, for [`Client::view_if_changed`]: a changed definition
+    /// gives another document of the same version another tag.
+    pub tag: String,
+    /// The document.
+    pub document: Box<RawValue>,
+}
+
 impl Client {
     /// The view of a key.
     ///
     /// # Errors
     /// [`Error::is_not_found`] if there is no such join, or no view of the key.
-    pub async fn view(&self, join: &str, key: &str) -> Result<ViewEntry, Error> {
+    pub async fn view(&self, join: &str, key: &str) -> Result<View, Error> {
         let answer = self.answer(&Ask::get(&["v1", "views", join, key])).await?;
         view_of(key, &answer)
     }
 
-    /// The view of a key if it is no longer of this version.
+    /// The view of a key if it is no longer the one with this [`View::tag`].
     ///
     /// # Errors
-    /// As [`Client::view`].
-    pub async fn view_if_changed(&self, join: &str, key: &str, version: u64) -> Result<Option<ViewEntry>, Error> {
+    /// As [`Client::view`]; [`Error::Invalid`] if no view has such a tag.
+    pub async fn view_if_changed(&self, join: &str, key: &str, tag: &str) -> Result<Option<View>, Error> {
         let mut ask = Ask::get(&["v1", "views", join, key]);
-        let tag = HeaderValue::try_from(format!("\"{version}\"")).expect("digits and quotes make a header");
-        ask.headers.insert(IF_NONE_MATCH, tag);
+        let wrong = || Error::Invalid(format!("`{}` is no tag of a view", tag.escape_debug()));
+        ask.headers.insert(IF_NONE_MATCH, HeaderValue::try_from(tag).map_err(|_| wrong())?);
         let answer = self.answer(&ask).await?;
         if answer.status == StatusCode::NOT_MODIFIED { Ok(None) } else { view_of(key, &answer).map(Some) }
     }
@@ -170,9 +184,15 @@ impl Client {
     }
 }
 
-fn view_of(key: &str, answer: &Answer) -> Result<ViewEntry, Error> {
+fn view_of(key: &str, answer: &Answer) -> Result<View, Error> {
     let tag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
-    let version = tag.and_then(|tag| tag.trim_start_matches("W/").trim_matches('"').parse().ok());
-    let version = version.ok_or_else(|| answer.unexpected("without the version of the view".into()))?;
-    Ok(ViewEntry { key: key.to_owned(), version, document: answer.read()? })
+    let read = tag.and_then(|tag| Some((tag, version_of(tag)?)));
+    let (tag, version) = read.ok_or_else(|| answer.unexpected("without the version of the view".into()))?;
+    Ok(View { key: key.to_owned(), version, tag: tag.to_owned(), document: answer.read()? })
+}
+
+/// Of `"VERSION-EDITION"`; what compresses in between makes tags weak.
+fn version_of(tag: &str) -> Option<u64> {
+    let inner = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?;
+    inner.split_once('-')?.0.parse().ok()
 }

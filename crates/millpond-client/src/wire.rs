@@ -291,8 +291,12 @@ pub struct QuarantineEntry {
     pub received_at: u64,
     /// Its length.
     pub bytes: u64,
-    /// Its bytes as text; what is no UTF-8 is replaced. `GET` of the one entry gives the bytes.
+    /// Its bytes as text, at most the first 65,536; what is no UTF-8 is replaced. `GET` of the one
+    /// entry gives the bytes, all of them.
     pub text: String,
+    /// Whether it has more bytes than `text` shows; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 /// How many entries an action reached.
@@ -391,7 +395,7 @@ pub struct JoinList {
 pub struct JoinPut {
     /// The join's name.
     pub name: String,
-    /// Whether it is new.
+    /// Whether it was not served before; it may have been stored.
     pub created: bool,
     /// Whether its views were made anew, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,8 @@ const MANIFEST_FILE: &str = "MANIFEST";
 const DEFINITION_FILE: &str = "definition.toml";
 /// What a join's folder is called while it is removed: `NAME.removed`.
 const REMOVED: &str = "removed";
+/// In the folder of a join that somebody does not want to be served any more; it is empty.
+const SET_ASIDE_FILE: &str = "removed";
 /// The version of everything below a join's folder.
 const FORMAT: u32 = 1;
 
@@ -115,6 +117,27 @@ impl DataFolder {
         fs::rename(&dir, &removed).map_err(Error::io("rename", &dir))?;
         sync_dir(&self.dir)?;
         fs::remove_dir_all(&removed).map_err(Error::io("remove", &removed))
+    }
+
+    /// Whether a server leaves a join alone that is stored.
+    #[must_use]
+    pub fn is_set_aside(&self, name: &str) -> bool {
+        self.join_dir(name).join(SET_ASIDE_FILE).exists()
+    }
+
+    /// Remembers whether a server is to leave a join alone that is stored. Its store may be open.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub fn set_aside(&self, name: &str, aside: bool) -> Result<(), Error> {
+        let dir = self.join_dir(name);
+        let path = dir.join(SET_ASIDE_FILE);
+        if path.exists() == aside {
+            return Ok(());
+        }
+        let done = if aside { File::create(&path).map(drop) } else { fs::remove_file(&path) };
+        done.map_err(Error::io("write", &path))?;
+        sync_dir(&dir)
     }
 
     /// Ends removals that a crash broke off.

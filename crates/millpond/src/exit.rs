@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use millpond_core::Faults;
 use millpond_store::Error;
 
-use crate::output::counted;
+use crate::output::{ReaderLeft, counted};
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -79,15 +79,16 @@ impl std::error::Error for NeedsRebuild {}
 
 /// Says what went wrong on standard error, and with which code to end.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    let broken_pipe = error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
-    if broken_pipe {
+    if reader_left(error) {
         return ExitCode::SUCCESS; // `millpond view … | head`: the reader has enough
     }
     eprintln!("millpond: {}", told(error));
     ExitCode::from(code(error))
+}
+
+/// Whether nothing is wrong but that nobody reads the output any more.
+pub(crate) fn reader_left(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<ReaderLeft>())
 }
 
 /// The causes from the outside in; one that a message before it has quoted is not said twice.
@@ -127,7 +128,7 @@ fn code_of_answer(error: &millpond_client::Error) -> u8 {
         error => match error.word() {
             Some("not-found") => NOT_FOUND,
             Some("invalid-definition" | "bad-request") => WRONG,
-            Some("definition-changed" | "conflict") => INCOMPLETE,
+            Some("definition-changed") => INCOMPLETE,
             _ => FAILED,
         },
     }

@@ -1,11 +1,42 @@
 //! What is printed: counts people can read, and lines scripts can.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 
 /// Standard output, buffered; flush it at the end.
-pub(crate) fn stdout() -> BufWriter<Stdout> {
-    BufWriter::new(io::stdout())
+pub(crate) fn stdout() -> BufWriter<Out> {
+    BufWriter::new(Out(io::stdout()))
 }
+
+/// Standard output. That nobody reads it any more is told apart from the broken pipes of sockets.
+#[derive(Debug)]
+pub(crate) struct Out(Stdout);
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(of_output)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(of_output)
+    }
+}
+
+fn of_output(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::BrokenPipe => io::Error::new(ErrorKind::BrokenPipe, NotWritten(ReaderLeft)),
+        _ => error,
+    }
+}
+
+/// The reader of standard output has enough.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+pub(crate) struct ReaderLeft;
+
+/// What an IO error holds is not among its causes; the source of it is.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+struct NotWritten(#[source] ReaderLeft);
 
 /// 1234567 as `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {
@@ -67,6 +98,18 @@ pub(crate) fn utc(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `put` and `erase` ended with code 0 and without a word where the connection broke.
+    #[test]
+    fn only_the_pipe_of_standard_output_may_break_in_silence() {
+        let broken = || io::Error::from(ErrorKind::BrokenPipe);
+        let silent = |error: anyhow::Error| crate::exit::reader_left(&error);
+        assert!(silent(of_output(broken()).into()));
+        assert!(silent(serde_json::Error::io(of_output(broken())).into()), "while a value is written");
+        assert!(!silent(broken().into()), "a socket's");
+        assert!(!silent(anyhow::Error::from(broken()).context("cannot talk to the server")));
+        assert!(!silent(of_output(ErrorKind::StorageFull.into()).into()));
+    }
 
     #[test]
     fn counts_are_grouped_by_thousands() {

@@ -222,6 +222,65 @@ fn requests_that_do_not_end_are_cut_and_a_second_signal_does_not_wait() {
     assert_eq!(home.millpond("stats user-activity --json").json()["received"], 0);
 }
 
+/// Keys name people, and a refusal told them to whoever reads the log.
+#[test]
+fn a_refusal_is_logged_by_its_route_and_without_the_key() {
+    let home = home();
+    home.millpond("token add page --scope admin").ok();
+    let server = Server::start(&home, "join.toml");
+    assert_eq!(server.get("/v1/views/user-activity/ann@example.org", None).status, 401);
+    server.signal(Signal::TERM);
+    let said = server.ends(0);
+    let line = said.lines().find(|line| line.contains("denied")).unwrap_or_else(|| panic!("{said}"));
+    assert!(line.contains("/v1/views/{join}/{key}") && !said.contains("ann@"), "{said}");
+}
+
+#[test]
+fn a_head_that_is_too_large_and_what_is_no_http_are_refused_without_a_body() {
+    let home = home();
+    let server = Server::start(&home, "join.toml");
+    let long = "k".repeat(40_000);
+    for (request, status) in [
+        (format!("GET /v1/views/user-activity/{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"), 431),
+        (format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-long: {long}\r\n\r\n"), 431),
+        ("hello\r\n\r\n".to_owned(), 400),
+    ] {
+        let mut peer = server.connect();
+        peer.says(&request);
+        let heard = peer.hears().unwrap();
+        assert_eq!((heard.status, heard.body.as_str()), (status, ""), "{}", heard.head);
+    }
+}
+
+/// The connection was closed under whoever was still sending: the answer was lost, and the cause never known.
+#[test]
+fn a_refusal_reaches_one_who_is_still_sending() {
+    let home = home();
+    let server = Server::start(&home, "join.toml");
+    let bytes = vec![b' '; 17 << 20];
+    let head = |path: &str, more: &str| {
+        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{more}content-length: {}\r\n\r\n", bytes.len())
+    };
+    let json = "content-type: application/json\r\n";
+    for (path, kind, status) in [("/v1/events", json, 413), ("/v1/events", "", 415), ("/v1/nothing", json, 404)] {
+        let mut peer = server.connect();
+        peer.says(&head(path, kind));
+        peer.0.write_all(&bytes).unwrap();
+        assert_eq!(peer.hears().unwrap().status, status);
+    }
+    let mut peer = server.connect();
+    peer.says("POST /v1/events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n");
+    peer.says(&format!("{json}\r\n{:x}\r\n", bytes.len()));
+    peer.0.write_all(&bytes).unwrap();
+    peer.says("\r\n0\r\n\r\n");
+    assert_eq!(peer.hears().unwrap().status, 413);
+    let mut peer = server.connect();
+    peer.says(&head("/v1/events", &format!("{json}expect: 100-continue\r\n")));
+    assert_eq!(peer.hears().unwrap().status, 413, "who asks first is not told to go on");
+    server.signal(Signal::TERM);
+    server.ends(0);
+}
+
 /// A certificate for `localhost` and its key, as PEM; and the certificate as bytes.
 fn certificate() -> (String, String, CertificateDer<'static>) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();

@@ -15,7 +15,7 @@ fn orders() -> To {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_is_given_again_until_it_is_taken() {
-    let fake = Fake::with([refusal(503, "unavailable"), refusal(429, "too-many"), taken(1)]).await;
+    let fake = Fake::with([refusal(503, "unavailable"), refusal(408, "timeout"), taken(1)]).await;
     let started = Instant::now();
     let taken = fake.client().put_event(&orders(), &value!({"id": "e"})).await.unwrap();
     assert_eq!(taken.accepted, 1);
@@ -52,12 +52,13 @@ async fn what_no_repeating_mends_is_not_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_not_be_done_twice_is_not_repeated() {
-    let fake = Fake::with((0..4).map(|_| refusal(503, "unavailable"))).await;
+    let fake = Fake::with((0..5).map(|_| refusal(503, "unavailable"))).await;
     let client = fake.client();
     client.late_accept("orders", &LateChoice { all: true, ..LateChoice::default() }).await.unwrap_err();
     client.quarantine_retry("orders", None).await.unwrap_err();
     client.quarantine_drop("orders", Some("0f")).await.unwrap_err();
     client.remove_join("orders", Stored::Keep).await.unwrap_err();
+    client.erase("orders", "k").await.unwrap_err();
     assert_eq!(
         fake.lines(),
         [
@@ -65,6 +66,7 @@ async fn what_may_not_be_done_twice_is_not_repeated() {
             "POST /v1/quarantine/orders/retry",
             "DELETE /v1/quarantine/orders/0f",
             "DELETE /v1/joins/orders?data=keep",
+            "DELETE /v1/views/orders/k",
         ]
     );
 }
@@ -163,14 +165,15 @@ async fn pages_are_one_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn a_view_comes_with_its_version_and_the_token_goes_along() {
-    let tagged = |status: u16, body: &'static str| (status, vec![("etag", "\"17\"".to_owned())], Body::from(body));
+    let tagged =
+        |status: u16, body: &'static str| (status, vec![("etag", "\"17-0000beef\"".to_owned())], Body::from(body));
     let fake = Fake::with([tagged(200, r#"{"id": "a/b"}"#), tagged(304, "")]).await;
     let client = millpond_client::Client::builder(&fake.url).token("mp_secret").build().unwrap();
     let view = client.view("orders", "a/b").await.unwrap();
     assert_eq!((view.version, view.document.get()), (17, r#"{"id": "a/b"}"#));
-    assert!(client.view_if_changed("orders", "a/b", 17).await.unwrap().is_none());
+    assert!(client.view_if_changed("orders", "a/b", &view.tag).await.unwrap().is_none());
     let asked = fake.asked();
-    assert_eq!(asked[1].header("if-none-match"), Some("\"17\""));
+    assert_eq!(asked[1].header("if-none-match"), Some("\"17-0000beef\""));
     for asked in asked {
         assert_eq!(asked.line, "GET /v1/views/orders/a%2Fb");
         assert_eq!(asked.header("authorization"), Some("Bearer mp_secret"));

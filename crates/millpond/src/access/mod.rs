@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -70,7 +70,10 @@ struct Known {
     tokens: Arc<Tokens>,
     /// Once there was a token, having none lets nobody in: only a new start opens a server.
     guarded: bool,
+    /// The file that they were read from.
     stamp: Option<Stamp>,
+    /// Why a newer one could not be read.
+    fault: Option<String>,
     looked: Instant,
 }
 
@@ -82,7 +85,7 @@ impl Access {
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         let (tokens, stamp) = Tokens::read(dir)?;
         let guarded = !tokens.is_empty();
-        let known = Known { tokens: Arc::new(tokens), guarded, stamp, looked: Instant::now() };
+        let known = Known { tokens: Arc::new(tokens), guarded, stamp, fault: None, looked: Instant::now() };
         Ok(Self { dir: dir.to_owned(), known: Mutex::new(known), denied: Mutex::default() })
     }
 
@@ -117,23 +120,26 @@ impl Access {
 
 impl Known {
     fn look(&mut self, dir: &Path) {
-        let stamp = Tokens::stamp(dir);
-        if self.stamp == stamp {
+        if self.stamp == Tokens::stamp(dir) {
             return;
         }
-        self.stamp = stamp;
         let read = Tokens::read(dir).and_then(|(tokens, stamp)| {
             ensure!(stamp.is_some() || !self.guarded, "{} is gone", Tokens::path(dir).display());
-            Ok(tokens)
+            Ok((tokens, stamp))
         });
         match read {
-            Ok(tokens) => {
+            Ok((tokens, stamp)) => {
                 self.guarded |= !tokens.is_empty();
                 tracing::info!(live = tokens.len(), "the tokens have changed");
-                self.tokens = Arc::new(tokens);
+                (self.tokens, self.stamp, self.fault) = (Arc::new(tokens), stamp, None);
             }
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "the tokens cannot be read; those known before stay");
+                // What was not read is not known: it is tried again, and told once.
+                let fault = format!("{error:#}");
+                if self.fault.as_ref() != Some(&fault) {
+                    tracing::error!(error = fault, "the tokens cannot be read; those known before stay until they can");
+                }
+                self.fault = Some(fault);
             }
         }
     }
@@ -157,7 +163,9 @@ pub(crate) async fn guard(
     }
     if let Some(times) = access.denied.lock().unwrap_or_else(PoisonError::into_inner).tell() {
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string());
-        tracing::warn!(peer, path = request.uri().path(), scope = scope.name(), times, "denied");
+        // Not the path, which may have a key in it.
+        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        tracing::warn!(peer, route, scope = scope.name(), times, "denied");
     }
     refusal(decision, scope)
 }

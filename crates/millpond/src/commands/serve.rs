@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use millpond_core::Join;
 use millpond_store::{DataFolder, Options};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
 
 use super::{clock, definition, rebuild};
@@ -20,6 +21,9 @@ use crate::edge::{self, Edge, Tls};
 use crate::exit::{BadDefinition, NeedsRebuild, NotFound, WRONG, Wrong, report};
 use crate::http::{self, Hosts, Limits, State};
 use crate::service::{Refused, Service, Upkeep};
+
+/// For closing the joins, however short the time for requests is.
+const CLOSE_WAIT_MIN: Duration = Duration::from_secs(10);
 
 pub(super) fn serve(args: Serve) -> Result<ExitCode> {
     log(args.log)?;
@@ -31,7 +35,10 @@ pub(super) fn serve(args: Serve) -> Result<ExitCode> {
     let access = Arc::new(Access::open(&args.data)?);
     check_exposure(&args, tls.is_some(), &access)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    runtime.block_on(run(args, joins, tls, access))
+    let ended = runtime.block_on(run(args, joins, tls, access));
+    // Whatever still works on a store ends with the process, as in a crash: its log has everything.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run(args: Serve, joins: Vec<Join>, tls: Option<Tls>, access: Arc<Access>) -> Result<ExitCode> {
@@ -46,7 +53,7 @@ async fn run(args: Serve, joins: Vec<Join>, tls: Option<Tls>, access: Arc<Access
     let stop_wait = Duration::from_secs(args.stop_seconds);
     Edge { listener, router, tls, connections_max, stopping, stop_wait }.serve().await;
     edge::notify("STOPPING=1");
-    stop(service).await
+    stop(service, stop_wait.max(CLOSE_WAIT_MIN)).await
 }
 
 fn log(form: LogForm) -> Result<()> {
@@ -175,15 +182,29 @@ fn tell_ready(service: &Service, url: &str) -> Result<()> {
     Ok(())
 }
 
-/// Closes the joins, so that the next start has nothing to read again.
-async fn stop(service: Arc<Service>) -> Result<ExitCode> {
+/// Closes the joins, so that the next start has nothing to read again. What takes too long for that,
+/// such as a rebuild, is given up: nothing acknowledged is lost by it.
+async fn stop(service: Arc<Service>, wait: Duration) -> Result<ExitCode> {
     tracing::info!("closing the joins");
-    let stopped = tokio::task::spawn_blocking(move || service.stop()).await?;
+    let Some(stopped) = within(wait, move || service.stop()).await? else {
+        tracing::warn!(
+            "stopped while a join was still at work; nothing acknowledged is lost, and the next start reads its log"
+        );
+        return Ok(ExitCode::SUCCESS);
+    };
     if let Err(refused) = stopped {
         bail!("stopped, but not all could be flushed; nothing acknowledged is lost: {refused}");
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What work that blocks gave, if it ended in time; it goes on otherwise.
+async fn within<R: Send + 'static>(wait: Duration, work: impl FnOnce() -> R + Send + 'static) -> Result<Option<R>> {
+    match timeout(wait, tokio::task::spawn_blocking(work)).await {
+        Ok(done) => Ok(Some(done?)),
+        Err(_) => Ok(None),
+    }
 }
 
 /// What the server is to those who ask it.
@@ -196,4 +217,22 @@ fn state(args: &Serve, service: &Arc<Service>, access: Arc<Access>, stopping: wa
     // Whoever listens further, without tokens, knows best by which names the server is called.
     let hosts = if args.listen.ip().is_loopback() { Hosts::loopback(args.listen) } else { Hosts::Any };
     State::new(Arc::clone(service), access, limits, hosts, clock, stopping)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A stop waited for as long as a rebuild, a verification or an erasure took.
+    #[tokio::test]
+    async fn closing_is_waited_for_and_not_for_ever() {
+        let done = within(Duration::from_secs(60), || 7).await.expect("it did not panic");
+        assert_eq!(done, Some(7));
+        let (end, ended) = mpsc::channel::<()>();
+        let done = within(Duration::ZERO, move || ended.recv().is_ok()).await.expect("it did not panic");
+        assert_eq!(done, None);
+        drop(end);
+    }
 }

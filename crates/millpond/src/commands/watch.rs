@@ -39,7 +39,7 @@ fn print(args: &Watch, event: ChangeEvent) -> Result<()> {
     let mut out = stdout();
     match event {
         ChangeEvent::Reset if args.json => writeln!(out, "{{\"reset\":true}}")?,
-        ChangeEvent::Reset => eprintln!("millpond: keys were erased meanwhile; all views follow"),
+        ChangeEvent::Reset => eprintln!("millpond: keys were erased or views made anew meanwhile; all views follow"),
         ChangeEvent::Change { change, .. } if args.json => {
             writeln!(out, "{}", one_line(&serde_json::to_string(&change)?))?;
         }

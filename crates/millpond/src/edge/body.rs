@@ -1,4 +1,5 @@
-//! Bodies: a request's must keep coming, and an answer's keeps its connection busy to the end.
+//! Bodies: a request's must keep coming, and is read to its end even where nobody wants it; an
+//! answer's keeps its connection busy to the end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,8 +7,9 @@ use std::time::Duration;
 
 use axum::BoxError;
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::places::Busy;
 
@@ -64,6 +66,64 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Of a request's body that nobody wants any more, so much is read, for so long: whoever is still
+/// sending reads the answer only then, and closing a socket with unread bytes takes it back.
+const UNWANTED_BYTES_MAX: usize = 32 << 20;
+const UNWANTED_WAIT: Duration = Duration::from_secs(2);
+
+/// A request's body whose rest is read and thrown away when it is dropped before its end.
+pub(super) struct Finished<B: Body<Data = Bytes> + Send + Unpin + 'static> {
+    body: Option<B>,
+    /// The sender waits to be told to send the body, which the first look at it does.
+    asks_first: bool,
+}
+
+impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Finished<B> {
+    pub(super) fn new(body: B, asks_first: bool) -> Self {
+        Self { body: Some(body), asks_first }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Body for Finished<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.asks_first = false;
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(B::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), B::size_hint)
+    }
+}
+
+impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Drop for Finished<B> {
+    fn drop(&mut self) {
+        let Some(mut body) = self.body.take().filter(|body| !self.asks_first && !body.is_end_stream()) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let rest = async move {
+            let mut read = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                read += frame.data_ref().map_or(0, Bytes::len);
+                if read > UNWANTED_BYTES_MAX {
+                    break;
+                }
+            }
+        };
+        runtime.spawn(timeout(UNWANTED_WAIT, rest));
     }
 }
 

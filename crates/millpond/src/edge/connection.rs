@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response, Version, body::Incoming, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::Peer;
-use super::body::{Held, Steady};
+use super::body::{Finished, Held, Steady};
 use super::places::Place;
 use super::stop::begun;
 use super::timed::{HEAD_WAIT, Timed};
@@ -80,7 +80,13 @@ pub(super) fn requests(
         let busy = place.begin();
         let router = router.clone();
         async move {
-            let mut request = request.map(|body| Body::new(Steady::new(body)));
+            // In HTTP/2 a stream ends without a word of the others, and its answer is not lost.
+            let whole = request.version() < Version::HTTP_2;
+            let asks_first = request.headers().contains_key(header::EXPECT);
+            let mut request = request.map(|body| match whole {
+                true => Body::new(Steady::new(Finished::new(body, asks_first))),
+                false => Body::new(Steady::new(body)),
+            });
             request.extensions_mut().insert(Peer(peer));
             let response: Response<Body> = router.oneshot(request).await?;
             Ok::<_, Infallible>(response.map(|body| Body::new(Held::new(body, busy))))

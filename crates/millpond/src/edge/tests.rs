@@ -133,15 +133,23 @@ async fn an_answer_that_takes_long_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_is_cut_and_a_slow_one_is_not() {
-    let mut peer = Peered::new();
-    peer.says("GET /long HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    let mut some = [0; 1000];
-    for _ in 0..10 {
-        sleep(WRITE_WAIT - Duration::from_secs(1)).await;
-        peer.io.read_exact(&mut some).await.unwrap();
-    }
-    peer.began = Instant::now();
-    assert_eq!(peer.ends().await, WRITE_WAIT.as_secs());
+    let reads = async |bytes: usize, times: usize| {
+        let mut peer = Peered::new();
+        peer.says("GET /long HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let mut some = vec![0; bytes];
+        for _ in 0..times {
+            sleep(WRITE_WAIT - Duration::from_secs(1)).await;
+            if peer.io.read_exact(&mut some).await.is_err() {
+                break;
+            }
+        }
+        peer
+    };
+    let mut slow = reads(30_000, 10).await;
+    slow.began = Instant::now();
+    assert_eq!(slow.ends().await, WRITE_WAIT.as_secs(), "after it read no more");
+    // It held its place for as long as it liked.
+    assert!(reads(1, 2).await.served.is_finished(), "a byte now and then is not reading");
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,8 +17,10 @@ use super::places::{Busy, Place};
 pub(super) const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// For the next request's first byte. Longer than the 60 s of most proxies, so that they close first.
 pub(super) const IDLE_WAIT: Duration = Duration::from_secs(75);
-/// For a peer that does not take a single byte of what is to be written.
+/// How long a peer may be waited for in all to take what is to be written, before what it took counts.
 pub(super) const WRITE_WAIT: Duration = Duration::from_secs(30);
+/// It earns a second of waiting by so many bytes; never more than at the start.
+const WRITTEN_BYTES_A_SECOND: u32 = 1024;
 
 /// A stream with deadlines.
 pub(super) struct Timed<S> {
@@ -33,6 +35,7 @@ pub(super) struct Timed<S> {
     /// Since when the peer has taken nothing; the connection is busy, whether or not a request is.
     stalled: Option<(Instant, Busy)>,
     stalled_timer: Deadline,
+    write_credit: Duration,
 }
 
 impl<S> Timed<S> {
@@ -47,6 +50,7 @@ impl<S> Timed<S> {
             quiet: Deadline::default(),
             stalled: None,
             stalled_timer: Deadline::default(),
+            write_credit: WRITE_WAIT,
         }
     }
 
@@ -82,13 +86,17 @@ impl<S> Timed<S> {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    fn wait_to_write<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn wait_to_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = &written {
+            let waited = self.stalled.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            let earned = Duration::from_secs(*written.as_ref().unwrap_or(&0) as u64) / WRITTEN_BYTES_A_SECOND;
+            self.write_credit = (self.write_credit.saturating_sub(waited) + earned).min(WRITE_WAIT);
+        }
         if written.is_ready() {
-            self.stalled = None;
             return written;
         }
         let (since, _) = self.stalled.get_or_insert_with(|| (Instant::now(), self.place.begin()));
-        ready!(self.stalled_timer.poll(cx, *since + WRITE_WAIT));
+        ready!(self.stalled_timer.poll(cx, *since + self.write_credit));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -25,8 +25,10 @@ pub(crate) struct Tls {
 
 struct Loaded {
     config: Arc<ServerConfig>,
-    /// The files as they were when they were read last, well or badly.
+    /// The files that it was read from.
     stamps: [Stamp; 2],
+    /// Why newer ones could not be used.
+    fault: Option<String>,
     looked: Instant,
 }
 
@@ -38,7 +40,7 @@ impl Tls {
     pub(crate) fn load(cert: &Path, key: &Path) -> Result<Self> {
         let stamps = [stamp(cert), stamp(key)];
         let config = Arc::new(read(cert, key)?);
-        let loaded = Mutex::new(Loaded { config, stamps, looked: Instant::now() });
+        let loaded = Mutex::new(Loaded { config, stamps, fault: None, looked: Instant::now() });
         Ok(Self { cert: cert.to_owned(), key: key.to_owned(), loaded })
     }
 
@@ -47,21 +49,32 @@ impl Tls {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.looked.elapsed() >= LOOK_EVERY {
             loaded.looked = Instant::now();
-            let stamps = [stamp(&self.cert), stamp(&self.key)];
-            if std::mem::replace(&mut loaded.stamps, stamps) != stamps {
-                match read(&self.cert, &self.key) {
-                    Ok(config) => {
-                        loaded.config = Arc::new(config);
-                        tracing::info!(file = %self.cert.display(), "took a new certificate");
-                    }
-                    Err(error) => tracing::warn!(
-                        error = format!("{error:#}"),
-                        "the new certificate cannot be used; the old one stays"
-                    ),
-                }
-            }
+            loaded.look(&self.cert, &self.key);
         }
         Arc::clone(&loaded.config)
+    }
+}
+
+impl Loaded {
+    fn look(&mut self, cert: &Path, key: &Path) {
+        let stamps = [stamp(cert), stamp(key)];
+        if self.stamps == stamps {
+            return;
+        }
+        match read(cert, key) {
+            Ok(config) => {
+                (self.config, self.stamps, self.fault) = (Arc::new(config), stamps, None);
+                tracing::info!(file = %cert.display(), "took a new certificate");
+            }
+            Err(error) => {
+                // What was not read is not known: it is tried again, and told once.
+                let fault = format!("{error:#}");
+                if self.fault.as_ref() != Some(&fault) {
+                    tracing::warn!(error = fault, "the new certificate cannot be used; the old one stays until it can");
+                }
+                self.fault = Some(fault);
+            }
+        }
     }
 }
 
@@ -85,4 +98,37 @@ fn read(cert: &Path, key: &Path) -> Result<ServerConfig> {
         .with_context(|| format!("cannot use {} with the key in {}", cert.display(), key.display()))?;
     config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, write};
+
+    use super::*;
+
+    /// A read that failed once was taken for done: the old certificate stayed until the next change.
+    #[tokio::test(start_paused = true)]
+    async fn files_that_could_not_be_read_are_read_later_though_they_look_the_same() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000);
+        let put = |path: &Path, text: &str| {
+            write(path, text).expect("it is written");
+            let file = File::options().write(true).open(path).expect("it is there");
+            file.set_modified(moment).expect("its time is set");
+        };
+        let made = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let (first, second) = (made(), made());
+        put(&cert, &first.cert.pem());
+        put(&key, &first.signing_key.serialize_pem());
+        let tls = Tls::load(&cert, &key).expect("they belong together");
+        let before = tls.config();
+        put(&key, &format!("{}\n", second.signing_key.serialize_pem()));
+        put(&cert, &"?".repeat(second.cert.pem().len() + 1));
+        tokio::time::advance(LOOK_EVERY).await;
+        assert!(Arc::ptr_eq(&tls.config(), &before), "it cannot be read");
+        put(&cert, &format!("{}\n", second.cert.pem()));
+        tokio::time::advance(LOOK_EVERY).await;
+        assert!(!Arc::ptr_eq(&tls.config(), &before), "it can be read by now");
+    }
 }

@@ -30,7 +30,7 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 const PAGE_CHANGES: usize = 1_024;
 /// Clients go on after so long when the connection ends.
 const RETRY_MS: u32 = 1_000;
-const RESET: &str = "event: reset\ndata: {\"reason\":\"keys were erased while you were away: forget everything; all that is there follows\"}\n\n";
+const RESET: &str = "event: reset\ndata: {\"reason\":\"keys were erased or views made anew while you were away: forget everything; all that is there follows\"}\n\n";
 
 /// One reader's stream.
 struct Following {
@@ -105,6 +105,9 @@ impl Following {
                 return None;
             }
             if self.at_end && !self.wait(ping_at).await? {
+                if self.has_failed().await {
+                    return None;
+                }
                 // The id spares the next connection what this one has looked through in vain.
                 return Some(format!(": ping\nid: {}\n\n", self.cursor));
             }
@@ -121,6 +124,11 @@ impl Following {
 
     fn may_read(&self) -> bool {
         self.access.decide(self.authorization.as_ref(), Scope::Read) == Decision::Allowed
+    }
+
+    /// Whether there will be no more commits, since the store has failed.
+    async fn has_failed(&self) -> bool {
+        self.join.run(|store| Ok(store.stopped().is_some())).await.unwrap_or(true)
     }
 
     async fn page(&self) -> Option<ChangePage> {

@@ -1,5 +1,7 @@
 //! A CloudEvent in binary mode as the structured text that is stored, by the HTTP binding 1.0.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, HeaderValue, header};
 use millpond_core::json::quoted;
 use percent_encoding::percent_decode;
@@ -23,7 +25,7 @@ pub(super) fn structured(headers: &HeaderMap, data: &[u8]) -> Result<String, Str
         member(&mut text, attribute, &quoted(&decoded(name.as_str(), value)?));
     }
     let content_type = headers.get(header::CONTENT_TYPE);
-    let content_type = content_type.map(|value| decoded("content-type", value)).transpose()?;
+    let content_type = content_type.map(|value| plain("content-type", value)).transpose()?;
     if let Some(content_type) = &content_type {
         member(&mut text, "datacontenttype", &quoted(content_type));
     }
@@ -59,12 +61,34 @@ fn put_data(text: &mut String, content_type: &str, data: &[u8]) -> Result<(), St
     Ok(())
 }
 
-/// A header's value: percent-encoded UTF-8.
+/// An attribute's value, as section 3.1.3.2 of the binding has it: quotes go first, then percent-encoding, once.
 fn decoded(name: &str, value: &HeaderValue) -> Result<String, String> {
-    let decoded = percent_decode(value.as_bytes()).decode_utf8();
+    let unquoted = unquoted(value.as_bytes());
+    let decoded = percent_decode(&unquoted).decode_utf8();
     let decoded = decoded.map_err(|_| format!("the header `{name}` is not UTF-8; percent-encode what is not ASCII"))?;
-    let unquoted = decoded.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    Ok(unquoted.unwrap_or(&decoded).to_owned())
+    Ok(decoded.into_owned())
+}
+
+/// What a quoted string of HTTP says; anything else is what it is.
+fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
+    let Some(inner) = value.strip_prefix(b"\"") else { return value.into() };
+    let mut text = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' if bytes.len() == 0 => return text.into(),
+            b'"' => break,
+            b'\\' => text.extend(bytes.next()),
+            byte => text.push(*byte),
+        }
+    }
+    value.into() // not closed, or closed too early
+}
+
+/// `Content-Type` is what it is: nothing in it is percent-encoded.
+fn plain(name: &str, value: &HeaderValue) -> Result<String, String> {
+    let text = std::str::from_utf8(value.as_bytes());
+    text.map(str::to_owned).map_err(|_| format!("the header `{name}` is not UTF-8; send a type of ASCII"))
 }
 
 /// RFC 4648, section 4, with padding.
@@ -124,6 +148,30 @@ mod tests {
             &[("ce-id", "1"), ("content-type", "image/png")],
             b"\xff\x00",
             Ok(r#"{"id":"1","datacontenttype":"image/png","data_base64":"/wA="}"#),
+        );
+    }
+
+    #[test]
+    fn quotes_go_before_percent_encoding_which_is_read_once() {
+        for (sent, id) in [
+            ("%22q%22", r#"\"q\""#),
+            (r#""%22q%22""#, r#"\"q\""#),
+            (r#""a\"b\\c\d""#, r#"a\"b\\cd"#),
+            (r#""a%2520b""#, "a%20b"),
+            (r#""a"b""#, r#"\"a\"b\""#),
+            (r#""a"#, r#"\"a"#),
+            (r#""a\""#, r#"\"a\\\""#),
+            (r#""""#, ""),
+            (r#"a\b"#, r#"a\\b"#),
+        ] {
+            let mut map = HeaderMap::new();
+            map.append("ce-id", HeaderValue::from_str(sent).expect("it can be sent"));
+            assert_eq!(structured(&map, b""), Ok(format!("{{\"id\":\"{id}\"}}")), "{sent}");
+        }
+        check(
+            &[("ce-id", "1"), ("content-type", "text/plain;a=%41")],
+            b"x",
+            Ok(r#"{"id":"1","datacontenttype":"text/plain;a=%41","data":"x"}"#),
         );
     }
 

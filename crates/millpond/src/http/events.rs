@@ -20,7 +20,7 @@ use crate::service::{Hosted, Outcomes, Parcel};
 
 /// To every join that is served.
 pub(super) async fn to_all(State(app): App, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let joins = app.service.joins();
+    let joins = app.service.served();
     if joins.is_empty() {
         let detail = "no join is served yet, so nothing was taken; add one with `PUT /v1/joins/{join}` and send again";
         return Err(Problem::new(Word::Unavailable, detail));

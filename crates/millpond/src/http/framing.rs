@@ -64,8 +64,9 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     let (kind, parameters) = content_type.split_once(';').unwrap_or((&content_type, ""));
     let kind = kind.trim().to_ascii_lowercase();
     let charset = parameters.to_ascii_lowercase().replace([' ', '"'], "");
-    if let Some((_, charset)) = charset.split_once("charset=")
-        && !charset.starts_with("utf-8")
+    let charset = charset.split(';').find_map(|parameter| parameter.strip_prefix("charset="));
+    if let Some(charset) = charset
+        && !matches!(charset, "utf-8" | "utf8")
         && !kind.is_empty()
         && !headers.contains_key("ce-specversion")
     {
@@ -92,10 +93,19 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, Problem> {
 pub(super) fn events(form: Form, body: &[u8], events_max: usize) -> Result<Vec<Range<usize>>, Fault> {
     match form {
         Form::Lines => lines(body, events_max),
+        Form::Array if first(body) != Some(&b'[') => {
+            let expected = "expected an array of events; one event is sent as application/cloudevents+json";
+            Err(Fault::Broken(format!("the body does not begin with `[`: {expected}. Nothing was taken")))
+        }
         Form::Array => elements(body, events_max),
-        Form::Json if body.iter().find(|byte| !is_space(**byte)) == Some(&b'[') => elements(body, events_max),
+        Form::Json if first(body) == Some(&b'[') => elements(body, events_max),
         Form::Json | Form::One | Form::Binary => one(body),
     }
+}
+
+/// The first byte that is no white space.
+fn first(body: &[u8]) -> Option<&u8> {
+    body.iter().find(|byte| !is_space(**byte))
 }
 
 fn lines(body: &[u8], events_max: usize) -> Result<Vec<Range<usize>>, Fault> {
@@ -219,8 +229,9 @@ mod tests {
         for body in ["", " ", "[", "[1", "[1,", "{", "{}{}", "[1]]", "[1] x", "\u{feff}{}", "nul", "[1,}"] {
             assert!(matches!(found(Form::Json, body), Err(Fault::Broken(_))), "{body:?}");
         }
-        for body in ["", "{}", "1"] {
-            assert!(matches!(found(Form::Array, body), Err(Fault::Broken(_))), "{body:?}");
+        for body in ["", "{}", " {}", "1"] {
+            let Err(Fault::Broken(told)) = found(Form::Array, body) else { panic!("taken: {body}") };
+            assert!(told.contains("expected an array of events") && !told.contains("JSON:"), "{told}");
         }
         let Err(Fault::Broken(told)) = found(Form::Json, "{}\n{}") else { panic!("taken") };
         assert!(told.contains("x-ndjson"), "{told}");

@@ -24,13 +24,13 @@ const SHOWN_MAX: usize = 1_000;
 
 /// `GET /v1/joins`.
 pub(super) async fn list(State(app): App) -> Result<Response, Problem> {
-    let joins = app.service.joins().into_iter().map(|(name, join)| place_info(name, &join)).collect();
+    let joins = app.joins().await?.into_iter().map(|(name, join)| place_info(name, &join)).collect();
     json(&wire::JoinList { joins })
 }
 
 /// `GET /v1/joins/{join}`.
 pub(super) async fn one(State(app): App, Name(name): Name) -> Result<Response, Problem> {
-    let place = app.service.joins().into_iter().find(|(known, _)| *known == name);
+    let place = app.joins().await?.into_iter().find(|(known, _)| *known == name);
     let (name, join) = place.ok_or(Refused::NoJoin { name })?;
     json(&place_info(name, &join))
 }
@@ -141,7 +141,9 @@ pub(super) async fn remove(State(app): App, Name(name): Name, query: Query) -> R
     json(&wire::Done { done: 1 })
 }
 
-async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R, Refused> + Send + 'static) -> Result<R, Problem> {
+pub(super) async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, Refused> + Send + 'static,
+) -> Result<R, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Problem::internal(format!("a thread of the server panicked: {error}; report it")))?
         .map_err(Problem::from)

@@ -38,11 +38,12 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::access::{Access, guard};
-use crate::service::{Clock, Service};
+use crate::service::{Clock, Hosted, Refused, Service};
 use body::Budget;
 pub(crate) use filter::Filter;
 use metrics::Metrics;
 pub(crate) use problem::{Problem, Word};
+pub(crate) use quarantine::listed;
 
 /// What requests may take.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +105,12 @@ impl State {
     ) -> Arc<Self> {
         let (budget, metrics) = (Budget::new(limits.inflight_bytes_max), Metrics::default());
         Arc::new(Self { service, access, clock, stopping, limits, hosts, budget, metrics })
+    }
+
+    /// All joins by name, and why some do not answer.
+    async fn joins(&self) -> Result<Vec<(String, Result<Arc<Hosted>, Refused>)>, Problem> {
+        let service = Arc::clone(&self.service);
+        joins::blocking(move || Ok(service.joins())).await
     }
 }
 

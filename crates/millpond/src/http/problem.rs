@@ -42,7 +42,7 @@ macro_rules! words {
 words! {
     BadRequest = "bad-request", BAD_REQUEST, "The request is not understood";
     Unauthorized = "unauthorized", UNAUTHORIZED, "A token is needed";
-    Forbidden = "forbidden", FORBIDDEN, "The token does not allow this";
+    Forbidden = "forbidden", FORBIDDEN, "This is not allowed";
     NotFound = "not-found", NOT_FOUND, "There is no such thing";
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "This cannot be done here";
     Timeout = "timeout", REQUEST_TIMEOUT, "The request came too slowly";
@@ -115,16 +115,31 @@ impl Problem {
     }
 }
 
+/// What an answer says of a failure: the log has the cause, and with it the paths of files.
+fn failure(error: &Error) -> &'static str {
+    match error {
+        Error::Io { .. } | Error::Tables { .. } => "a file could not be read or written; try again once that is mended",
+        Error::Damaged { .. }
+        | Error::NotASegment { .. }
+        | Error::Unreadable { .. }
+        | Error::Row { .. }
+        | Error::NewerFormat { .. }
+        | Error::StoredDefinition { .. } => "what is stored cannot be read; trying again does not help",
+        _ => "its store failed",
+    }
+}
+
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let told = refused.to_string();
         match refused {
             Refused::NoJoin { .. } => Self::not_found(told),
             Refused::Rebuilding { .. } => Self::new(Word::Rebuilding, told),
-            Refused::Stopped { .. } => Self::new(
+            Refused::Left { .. } => Self::new(Word::Unavailable, format!("{told}; try again if it comes back")),
+            Refused::Stopped { name, .. } => Self::new(
                 Word::Unavailable,
                 format!(
-                    "{told}. What was acknowledged is safe; try again, and look at the server's log if it stays so"
+                    "join `{name}` does not answer: it was stopped by a failure, which the server's log tells. What was acknowledged is safe; try again once the cause is mended and the server was started again"
                 ),
             ),
             Refused::Changed { name } => Self::new(
@@ -138,7 +153,11 @@ impl From<Refused> for Problem {
                 Self::new(Word::DefinitionChanged, format!("{told} (over HTTP: `?rebuild=true&drop_unnamed=true`)"))
             }
             Refused::Store { error: Error::Incomplete { .. }, .. } => Self::new(Word::DefinitionChanged, told),
-            Refused::Store { .. } => Self::internal(told),
+            Refused::Store { name, error } => {
+                tracing::error!(join = name, %error, "a request failed");
+                let failure = failure(&error);
+                Self::new(Word::Internal, format!("join `{name}`: {failure}. The server's log says more"))
+            }
         }
     }
 }
@@ -165,5 +184,28 @@ impl IntoResponse for Problem {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_no_path_of_the_server() {
+        let io = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let errors = [
+            Error::Io { what: "write", path: "/srv/secret/log".into(), source: io() },
+            Error::Damaged { file: "/srv/secret/log".into(), offset: 7, what: "it is odd".into() },
+            Error::NotASegment { file: "/srv/secret/log".into() },
+            Error::InUse { dir: "/srv/secret".into(), holder: "process 7".into() },
+        ];
+        let stored = errors.map(|error| Refused::Store { name: "j".into(), error });
+        let stopped = Refused::Stopped { name: "j".into(), reason: "cannot write /srv/secret/log: full".into() };
+        for refused in stored.into_iter().chain([stopped]) {
+            let problem = Problem::from(refused);
+            let detail = problem.detail();
+            assert!(!detail.contains("secret") && detail.contains("`j`") && detail.contains("log"), "{detail}");
+        }
     }
 }

@@ -100,7 +100,7 @@ fn of_views() -> Vec<Route> {
         route!(Get "/v1/views/{join}", READ, "listViews", list::views, "Views in the order of keys; with `Accept: application/x-ndjson` all of them, one a line, whatever `limit` says")
             .params(VIEWS)
             .gives(OK, "A page of views", PAGE),
-        route!(Get "/v1/views/{join}/{key}", READ, "getView", views::one, "A view's document; `ETag` is its version")
+        route!(Get "/v1/views/{join}/{key}", READ, "getView", views::one, "A view's document; `ETag` tells it from others of the key")
             .params(VIEW)
             .gives(OK, "The document, or its explanation", &[("application/json", Content::Object)])
             .gives(StatusCode::NOT_MODIFIED, "The version is the one that `If-None-Match` names", &[])
@@ -166,8 +166,8 @@ fn of_joins() -> Vec<Route> {
         route!(Put "/v1/joins/{join}", ADMIN, "putJoin", joins::put, "Add a join, or change its definition")
             .params(PUT)
             .takes(Takes::Definition)
-            .gives(OK, "It was there", json!("JoinPut"))
-            .gives(StatusCode::CREATED, "It is new", json!("JoinPut"))
+            .gives(OK, "It was served before", json!("JoinPut"))
+            .gives(StatusCode::CREATED, "It was not served before", json!("JoinPut"))
             .refuses(&[Word::DefinitionChanged, Word::InvalidDefinition]),
         route!(Delete "/v1/joins/{join}", ADMIN, "removeJoin", joins::remove, "Serve a join no longer")
             .params(DATA)

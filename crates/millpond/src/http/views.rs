@@ -40,10 +40,10 @@ pub(super) async fn one(OfKey(join, key): OfKey, query: Query, headers: HeaderMa
         (None, false) => {
             let read = move |store: &Store| {
                 let view = store.view(&key)?;
-                Ok(view.map(|view| (view.version, view.state.document(store.join(), &key))))
+                Ok(view.map(|view| (tag(view.version, store), view.state.document(store.join(), &key))))
             };
-            let (version, document) = join.run(read).await?.ok_or(missing)?;
-            Ok(with_version(version, document, &headers))
+            let (tag, document) = join.run(read).await?.ok_or(missing)?;
+            Ok(tagged(tag, document, &headers))
         }
     }
 }
@@ -56,8 +56,12 @@ fn document_response(document: String) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], document).into_response()
 }
 
-fn with_version(version: u64, document: String, headers: &HeaderMap) -> Response {
-    let tag = format!("\"{version}\"");
+/// A version is that of one join under one definition: another makes other documents of it.
+fn tag(version: u64, store: &Store) -> String {
+    format!("\"{version}-{:08x}\"", store.edition())
+}
+
+fn tagged(tag: String, document: String, headers: &HeaderMap) -> Response {
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let known = known.flat_map(|list| list.split(',')).map(str::trim);
     let mut tags = known.map(|tag| tag.strip_prefix("W/").unwrap_or(tag));

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use millpond_core::Rejection;
-use millpond_store::{Batch, Outcome, Store};
+use millpond_store::{Batch, Error, Outcome, Store};
 use tokio::sync::{mpsc, oneshot};
 
-use super::hosted::{CommitCounts, Outcomes, Parcel};
+use super::hosted::{CommitCounts, Failed, Outcomes, Parcel};
 use super::{Clock, Refused};
 
 /// Events and bytes of a commit that more requests may still be added to: bounds how long readers
@@ -29,13 +29,14 @@ pub(super) fn run(
     mut waiting: mpsc::Receiver<Waiting>,
     clock: Clock,
     counts: &CommitCounts,
+    failed: &Failed,
 ) {
     while let Some(first) = waiting.blocking_recv() {
         let group = gather(first, &mut waiting);
         let store = store.read().unwrap_or_else(PoisonError::into_inner);
         let committed = match store.as_ref() {
-            Some(store) => commit(store, &group, clock()).map_err(|error| error.to_string()),
-            None => Err("it is no longer served".to_owned()),
+            Some(store) => commit(store, &group, clock()).map_err(|error| Some(told(name, store, failed, &error))),
+            None => Err(None),
         };
         counts.commits.fetch_add(1, Ordering::Relaxed);
         counts.requests.fetch_add(group.len() as u64, Ordering::Relaxed);
@@ -49,12 +50,25 @@ pub(super) fn run(
             }
             Err(reason) => {
                 for waiting in group {
-                    let refused = Refused::Stopped { name: name.to_owned(), reason: reason.clone() };
+                    let name = name.to_owned();
+                    let refused = match reason.clone() {
+                        Some(reason) => Refused::Stopped { name, reason },
+                        None => Refused::Left { name },
+                    };
                     let _ = waiting.answer.send(Err(refused));
                 }
             }
         }
     }
+}
+
+/// Why a commit failed; said in the log, too.
+fn told(name: &str, store: &Store, failed: &Failed, error: &Error) -> String {
+    match store.stopped() {
+        Some(reason) => failed.tell(name, &reason),
+        None => tracing::error!(join = name, %error, "a commit failed"),
+    }
+    error.to_string()
 }
 
 fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
@@ -70,7 +84,7 @@ fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting>
 }
 
 /// One commit for the whole group; an answer a request, with places of its own.
-pub(super) fn commit(store: &Store, group: &[Waiting], now: u64) -> Result<Vec<Outcomes>, millpond_store::Error> {
+pub(super) fn commit(store: &Store, group: &[Waiting], now: u64) -> Result<Vec<Outcomes>, Error> {
     let mut events: Vec<&[u8]> = Vec::with_capacity(group.iter().map(|waiting| waiting.parcel.events.len()).sum());
     let mut broken: Vec<(&[u8], Rejection)> = Vec::new();
     for Waiting { parcel, .. } in group {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -39,6 +39,16 @@ pub(crate) struct CommitCounts {
     pub(crate) events: AtomicU64,
 }
 
+/// Says once why a store has stopped: all that is refused for it afterwards says nothing new.
+#[derive(Debug, Default)]
+pub(super) struct Failed(OnceLock<()>);
+
+impl Failed {
+    pub(super) fn tell(&self, join: &str, reason: &str) {
+        self.0.get_or_init(|| tracing::error!(join, reason, "its store has stopped; only a new start goes on"));
+    }
+}
+
 /// A join that is served.
 pub(crate) struct Hosted {
     name: String,
@@ -48,6 +58,7 @@ pub(crate) struct Hosted {
     parcels: Mutex<Option<mpsc::Sender<Waiting>>>,
     commits: watch::Sender<Option<u64>>,
     counts: Arc<CommitCounts>,
+    failed: Arc<Failed>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     upkeep: Arc<upkeep::Stop>,
 }
@@ -67,8 +78,10 @@ impl Hosted {
         let counts = Arc::new(CommitCounts::default());
         let stop = Arc::new(upkeep::Stop::default());
         let mut threads = Vec::new();
-        let (of, shared, counted) = (name.clone(), Arc::clone(&store), Arc::clone(&counts));
-        threads.push(spawn("millpond-commit", move || committer::run(&of, &shared, waiting, clock, &counted))?);
+        let failed = Arc::new(Failed::default());
+        let (of, shared, counted, fails) = (name.clone(), Arc::clone(&store), Arc::clone(&counts), Arc::clone(&failed));
+        let commit = move || committer::run(&of, &shared, waiting, clock, &counted, &fails);
+        threads.push(spawn("millpond-commit", commit)?);
         if let Some(upkeep) = upkeep {
             let (of, shared, stop) = (name.clone(), Arc::clone(&store), Arc::clone(&stop));
             threads.push(spawn("millpond-upkeep", move || upkeep::run(&of, &shared, &stop, clock, upkeep))?);
@@ -80,6 +93,7 @@ impl Hosted {
             parcels: Mutex::new(Some(parcels)),
             commits,
             counts,
+            failed,
             threads: Mutex::new(threads),
             upkeep: stop,
         }))
@@ -100,14 +114,26 @@ impl Hosted {
         &self.counts
     }
 
+    /// Why its store has stopped for good, if it has.
+    pub(crate) fn failure(&self) -> Option<String> {
+        // Whoever takes the store away waits for it to be free: the join is no longer served then.
+        let store = self.store.try_read().ok()?;
+        store.as_ref()?.stopped()
+    }
+
     /// Works on the store, on the caller's thread: it may wait for the disk.
     ///
     /// # Errors
-    /// [`Refused::Stopped`] if it is not served any more; [`Refused::Store`] with the store's error.
+    /// [`Refused::Left`] if it is not served any more; [`Refused::Store`] with the store's error.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&Store) -> Result<R, Error>) -> Result<R, Refused> {
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
-        let store = store.as_ref().ok_or_else(|| self.stopped("it is no longer served"))?;
-        work(store).map_err(|error| Refused::of(&self.name, error))
+        let store = store.as_ref().ok_or_else(|| self.left())?;
+        work(store).map_err(|error| {
+            if let Error::Stopped { reason } = &error {
+                self.failed.tell(&self.name, reason);
+            }
+            Refused::of(&self.name, error)
+        })
     }
 
     /// As [`Hosted::with`], where waiting for the disk holds nobody up.
@@ -120,7 +146,11 @@ impl Hosted {
     ) -> Result<R, Refused> {
         let hosted = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || hosted.with(work)).await;
-        done.unwrap_or_else(|error| Err(self.stopped(&format!("a thread of it panicked: {error}"))))
+        done.unwrap_or_else(|error| {
+            let reason = format!("a thread of it panicked: {error}");
+            tracing::error!(join = self.name, reason, "a request failed");
+            Err(Refused::Stopped { name: self.name.clone(), reason })
+        })
     }
 
     /// Joins events durably, in one commit with those of other requests.
@@ -131,7 +161,7 @@ impl Hosted {
     pub(crate) async fn ingest(&self, parcel: Arc<Parcel>) -> Result<Outcomes, Refused> {
         let parcels = self.parcels.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (answer, answered) = oneshot::channel();
-        let gone = |_| self.stopped("it is no longer served");
+        let gone = |_| self.left();
         let parcels = parcels.ok_or(()).map_err(gone)?;
         parcels.send(Waiting { parcel, answer }).await.map_err(|_| gone(()))?;
         answered.await.unwrap_or_else(|_| Err(gone(())))
@@ -155,8 +185,8 @@ impl Hosted {
         self.store.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn stopped(&self, reason: &str) -> Refused {
-        Refused::Stopped { name: self.name.clone(), reason: reason.to_owned() }
+    fn left(&self) -> Refused {
+        Refused::Left { name: self.name.clone() }
     }
 }
 

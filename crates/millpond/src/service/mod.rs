@@ -27,7 +27,10 @@ pub(crate) enum Refused {
     /// It is being rebuilt: ask again later.
     #[error("the views of `{name}` are being made anew under a changed definition; try again when that is done")]
     Rebuilding { name: String },
-    /// It was stopped by a failure, or the server is stopping.
+    /// It was removed, or the server is stopping.
+    #[error("join `{name}` is no longer served")]
+    Left { name: String },
+    /// It was stopped by a failure.
     #[error("join `{name}` does not answer: {reason}")]
     Stopped { name: String, reason: String },
     /// Another failure of its store.
@@ -50,6 +53,7 @@ impl Refused {
 /// What putting a definition did.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Put {
+    /// It was not served before, whether it was stored or not.
     pub(crate) created: bool,
     pub(crate) rebuilt: Option<Rebuilt>,
 }
@@ -90,6 +94,10 @@ impl Service {
         if definitions.is_empty() {
             let failed = |error| Refused::Store { name: "?".to_owned(), error };
             for name in service.folder.joins().map_err(failed)? {
+                if service.folder.is_set_aside(&name) {
+                    tracing::info!(join = name, "is in the data folder, but not served: it was removed");
+                    continue;
+                }
                 let opened = Store::open(&service.folder, &name, service.options.clone());
                 service.host(&name, opened.map_err(|error| Refused::of(&name, error))?.0)?;
             }
@@ -109,10 +117,20 @@ impl Service {
         answering(name, place)
     }
 
-    /// All joins by name, and why some do not answer.
-    pub(crate) fn joins(&self) -> Vec<(String, Result<Arc<Hosted>, Refused>)> {
+    /// All joins by name, and why some are not served. A store that has stopped is found out by
+    /// whoever works with it.
+    pub(crate) fn served(&self) -> Vec<(String, Result<Arc<Hosted>, Refused>)> {
         let joins = self.joins.read().unwrap_or_else(PoisonError::into_inner).clone();
         joins.into_iter().map(|(name, place)| (name.clone(), answering(&name, Some(place)))).collect()
+    }
+
+    /// All joins by name, and why some do not answer. Asks their stores, which may wait for a commit.
+    pub(crate) fn joins(&self) -> Vec<(String, Result<Arc<Hosted>, Refused>)> {
+        let working = |join: Arc<Hosted>| match join.failure() {
+            Some(reason) => Err(Refused::Stopped { name: join.name().to_owned(), reason }),
+            None => Ok(join),
+        };
+        self.served().into_iter().map(|(name, join)| (name, join.and_then(working))).collect()
     }
 
     /// Adds a join, or changes its definition; `rebuild` says whether its views may be made anew,
@@ -135,11 +153,15 @@ impl Service {
                 return Err(Refused::Changed { name });
             }
             self.set(&name, Place::Rebuilding);
-            drop(hosted.retire());
+            close(hosted);
         }
         let opened = self.open_under(join, rebuild, drop_unnamed);
         match opened {
-            Ok((store, put)) => self.host(&name, store).map(|()| put),
+            Ok((store, rebuilt)) => {
+                self.folder.set_aside(&name, false).map_err(|error| Refused::of(&name, error))?;
+                self.host(&name, store)?;
+                Ok(Put { created: place.is_none(), rebuilt })
+            }
             Err(error) => {
                 if place.is_some() {
                     self.serve_stored(&name);
@@ -149,19 +171,19 @@ impl Service {
         }
     }
 
-    fn open_under(&self, join: Join, rebuild: bool, drop_unnamed: bool) -> Result<(Store, Put), Refused> {
+    fn open_under(&self, join: Join, rebuild: bool, drop_unnamed: bool) -> Result<(Store, Option<Rebuilt>), Refused> {
         let name = join.name().to_owned();
         let failed = |error| Refused::of(&name, error);
         let asked = Join::parse(join.source_text()).expect("it was parsed before");
-        let (store, opened) = Store::open_or_create(&self.folder, join, self.options.clone()).map_err(failed)?;
+        let (store, _) = Store::open_or_create(&self.folder, join, self.options.clone()).map_err(failed)?;
         if store.serves(&asked) {
-            return Ok((store, Put { created: opened.created, rebuilt: None }));
+            return Ok((store, None));
         }
         if !rebuild {
             return Err(Refused::Changed { name });
         }
         let (store, done) = store.rebuild(&self.folder, asked, drop_unnamed, |_| {}).map_err(failed)?;
-        Ok((store, Put { created: false, rebuilt: Some(done) }))
+        Ok((store, Some(done)))
     }
 
     /// After a change that failed: goes on with what is stored.
@@ -173,20 +195,31 @@ impl Service {
         }
     }
 
-    /// Stops serving a join, and removes its files if asked to.
+    /// Stops serving a join, after the next start too, and removes its files if asked to; one that is
+    /// stored and not served has them all the same.
     ///
     /// # Errors
-    /// [`Refused::NoJoin`], or the store's errors.
+    /// [`Refused::NoJoin`], or the store's errors. Asking again goes on with it.
     pub(crate) fn remove(&self, name: &str, data_too: bool) -> Result<(), Refused> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = self.joins.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         let failed = |error| Refused::of(name, error);
-        match place.ok_or_else(|| Refused::NoJoin { name: name.to_owned() })? {
-            Place::Serving(hosted) => hosted.retire().map_or(Ok(()), Store::close).map_err(failed)?,
-            Place::Rebuilding | Place::Stopped(_) => {}
+        let place = self.joins.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let stored = self.folder.joins().map_err(failed)?.iter().any(|join| join == name);
+        if place.is_none() && !(stored && data_too) {
+            return Err(Refused::NoJoin { name: name.to_owned() });
         }
-        if data_too {
-            self.folder.remove_join(name).map_err(failed)?;
+        if stored && !data_too {
+            self.folder.set_aside(name, true).map_err(failed)?;
+        }
+        self.joins.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        match place {
+            Some(Place::Serving(hosted)) if data_too => drop(hosted.retire()),
+            Some(Place::Serving(hosted)) => close(&hosted),
+            Some(Place::Rebuilding | Place::Stopped(_)) | None => {}
+        }
+        if data_too && let Err(error) = self.folder.remove_join(name) {
+            self.set(name, Place::Stopped(error.to_string()));
+            return Err(failed(error));
         }
         Ok(())
     }
@@ -215,6 +248,13 @@ impl Service {
 
     fn set(&self, name: &str, place: Place) {
         self.joins.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), place);
+    }
+}
+
+/// Closes the store of a join that is no longer served. What that cannot write is in the log.
+fn close(hosted: &Hosted) {
+    if let Err(error) = hosted.retire().map_or(Ok(()), Store::close) {
+        tracing::warn!(join = hosted.name(), %error, "cannot be closed as it should; nothing acknowledged is lost");
     }
 }
 

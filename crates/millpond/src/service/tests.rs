@@ -135,6 +135,46 @@ async fn joins_come_and_go_without_touching_the_others() {
     assert!(matches!(service.remove("b", true), Err(Refused::NoJoin { .. })));
 }
 
+/// It came back with the next start.
+#[tokio::test]
+async fn a_removed_join_stays_removed_until_it_is_put_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = serve(&dir, vec![definition("a", ""), definition("b", "")], None);
+    put(&service, "b", &[event(1, "k", "k")]).await;
+    service.remove("b", false).unwrap();
+    assert!(matches!(service.remove("b", false), Err(Refused::NoJoin { .. })), "it is no longer served");
+    service.stop().unwrap();
+    drop(service);
+
+    let service = serve(&dir, vec![], None);
+    let names: Vec<String> = service.joins().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["a"]);
+    assert!(service.put(definition("b", ""), false, false).unwrap().created, "it was not served");
+    assert_eq!(document(&service, "b", "k").unwrap(), r#"{"id":"k","n":1}"#);
+    service.stop().unwrap();
+    drop(service);
+
+    let service = serve(&dir, vec![], None);
+    assert_eq!(service.joins().len(), 2);
+    service.remove("b", false).unwrap();
+    service.remove("b", true).unwrap();
+    assert!(!dir.path().join("b").exists(), "it was stored, though not served");
+    assert!(matches!(service.remove("b", true), Err(Refused::NoJoin { .. })));
+}
+
+/// Counts of what changes nothing wait for the next commit, and were lost with a changed definition.
+#[tokio::test]
+async fn a_changed_definition_keeps_the_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = serve(&dir, vec![definition("j", "")], None);
+    put(&service, "j", &[event(1, "k", "k")]).await;
+    put(&service, "j", &[event(1, "k", "k")]).await;
+    let text = definition("j", "").source_text().replace("lateness = \"1s\"", "lateness = \"2s\"");
+    service.put(Join::parse(&text).unwrap(), false, false).unwrap();
+    let counters = service.join("j").unwrap().with(|store| Ok(store.counters())).unwrap();
+    assert_eq!((counters.received, counters.duplicate), (2, 1));
+}
+
 #[tokio::test]
 async fn a_rebuild_that_is_refused_leaves_the_join_serving() {
     let dir = tempfile::tempdir().unwrap();
@@ -157,8 +197,8 @@ async fn after_a_stop_everything_is_refused_and_nothing_has_to_be_replayed() {
     let watched = hosted.commits();
     service.stop().unwrap();
     assert_eq!(*watched.borrow(), None, "who follows it is told");
-    assert!(matches!(hosted.ingest(parcel(&[event(2, "k", "k")])).await, Err(Refused::Stopped { .. })));
-    assert!(matches!(hosted.run(|store| store.document("k")).await, Err(Refused::Stopped { .. })));
+    assert!(matches!(hosted.ingest(parcel(&[event(2, "k", "k")])).await, Err(Refused::Left { .. })));
+    assert!(matches!(hosted.run(|store| store.document("k")).await, Err(Refused::Left { .. })));
     drop((hosted, service));
     let folder = DataFolder::open(dir.path()).unwrap();
     let (store, opened) = millpond_store::Store::open(&folder, "j", Options::default()).unwrap();

@@ -3,12 +3,16 @@
 use std::sync::{Condvar, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use millpond_store::{Step, Store};
+use millpond_store::{Error, Step, Store};
 
 use super::Clock;
 
 /// How long to wait for work when there is none.
 const IDLE: Duration = Duration::from_millis(250);
+/// After a step that failed.
+const FAILED: Duration = Duration::from_secs(1);
+/// How often such failures are told.
+const TELL_EVERY: Duration = Duration::from_secs(600);
 /// Keys of one step: they share a commit, and hold others up for about a millisecond.
 const STEP_KEYS: usize = 64;
 /// Keys looked at in one step for old tails.
@@ -59,26 +63,42 @@ impl Stop {
     }
 }
 
-/// Works until it is told to end, or the store fails.
+/// Works until it is told to end, or the store stops. What fails of one key ends nothing.
 pub(super) fn run(name: &str, store: &RwLock<Option<Store>>, stop: &Stop, clock: Clock, upkeep: Upkeep) {
     let share = upkeep.share_percent.clamp(1, 100);
     let mut pause = Duration::ZERO;
     let mut sweep = Sweep { after: None, next: Instant::now() };
+    let mut told: Option<Instant> = None;
     while !stop.wait(pause) {
         let store = store.read().unwrap_or_else(PoisonError::into_inner);
         let Some(store) = store.as_ref() else { return };
         let began = cpu_time();
         let worked = step(store, clock(), upkeep, &mut sweep);
         let took = cpu_time().saturating_sub(began);
-        pause = match worked {
-            // The rest of the time belongs to others.
-            Ok(true) => took * (100 - share) / share,
-            Ok(false) => IDLE,
-            Err(error) => {
-                tracing::error!(join = name, %error, "snapshots and trims have stopped");
-                return;
+        let stopped = store.stopped().is_some();
+        if let Err(error) = &worked {
+            match stopped {
+                true => tracing::error!(join = name, %error, "snapshots and trims have stopped"),
+                false if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) => {
+                    tracing::error!(join = name, %error, "a snapshot or trim failed; others go on");
+                    told = Some(Instant::now());
+                }
+                false => {}
             }
-        };
+        }
+        let Some(next) = pause_after(&worked, stopped, took, share) else { return };
+        pause = next;
+    }
+}
+
+/// How long to wait after a step; `None` if there is no more use in it.
+fn pause_after(worked: &Result<bool, Error>, stopped: bool, took: Duration, share: u32) -> Option<Duration> {
+    match worked {
+        _ if stopped => None,
+        // The rest of the time belongs to others.
+        Ok(true) => Some(took * (100 - share) / share),
+        Ok(false) => Some(IDLE),
+        Err(_) => Some(FAILED),
     }
 }
 
@@ -95,7 +115,7 @@ struct Sweep {
 }
 
 /// One step; whether there was something to do.
-fn step(store: &Store, now: u64, upkeep: Upkeep, sweep: &mut Sweep) -> Result<bool, millpond_store::Error> {
+fn step(store: &Store, now: u64, upkeep: Upkeep, sweep: &mut Sweep) -> Result<bool, Error> {
     let Step { keys, .. } = store.upkeep(now, STEP_KEYS, upkeep.trim)?;
     if keys > 0 {
         return Ok(true);
@@ -103,9 +123,28 @@ fn step(store: &Store, now: u64, upkeep: Upkeep, sweep: &mut Sweep) -> Result<bo
     if Instant::now() < sweep.next {
         return Ok(false);
     }
-    sweep.after = store.ask_for_old(now, upkeep.snapshot_age.as_millis() as u64, sweep.after.as_deref(), SWEEP_KEYS)?;
+    let after = sweep.after.take();
+    let looked = store.ask_for_old(now, upkeep.snapshot_age.as_millis() as u64, after.as_deref(), SWEEP_KEYS);
+    sweep.after = looked.as_ref().ok().cloned().flatten();
     if sweep.after.is_none() {
+        // After a failure, too: at the same key it would only fail again.
         sweep.next = Instant::now() + upkeep.sweep_every;
     }
-    Ok(true)
+    looked.map(|_| true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One key that could not be read ended the snapshots and trims of all others.
+    #[test]
+    fn a_failure_of_one_key_ends_nothing_and_a_stopped_store_everything() {
+        let took = Duration::from_millis(10);
+        let failed = || Err(Error::Unreadable { what: "a row".into() });
+        assert_eq!(pause_after(&Ok(true), false, took, 25), Some(took * 3));
+        assert_eq!(pause_after(&Ok(false), false, took, 25), Some(IDLE));
+        assert_eq!(pause_after(&failed(), false, took, 25), Some(FAILED));
+        assert_eq!(pause_after(&failed(), true, took, 25), None);
+    }
 }

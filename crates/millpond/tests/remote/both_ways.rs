@@ -113,6 +113,18 @@ fn reading_is_the_same() {
 }
 
 #[test]
+fn a_quarantine_of_large_entries_is_listed_and_shown() {
+    let home = Home::new(&user_activity("7d", 100));
+    home.write("large", format!("{{\"id\":\"{}\n", "x".repeat(3 << 20)).repeat(2).replacen('x', "y", 1));
+    home.millpond("run join.toml large").ok();
+    home.copy("data", "served");
+    let both = Both { server: Server::start(&home), home };
+    let listed = both.same("quarantine list user-activity --json", 0);
+    assert_eq!((listed.lines().count(), listed.matches("\"truncated\":true").count()), (2, 2));
+    assert_eq!(both.same(&format!("quarantine show user-activity {}", &listed[7..39]), 0).len(), (3 << 20) + 8);
+}
+
+#[test]
 fn views_are_chosen_by_their_documents_the_same_way() {
     let both = Both::new();
     for (conditions, found) in [

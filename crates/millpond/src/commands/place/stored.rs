@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::{AtJoin, KEYS, PAGE, Page, VIEWS, each_page};
 use crate::commands::tell_torn;
 use crate::exit::{NotFound, Wrong};
-use crate::http::Filter;
+use crate::http::{Filter, listed};
 use crate::output::utc;
 
 pub(super) struct Stored {
@@ -202,17 +202,7 @@ impl AtJoin for Stored {
     fn quarantine(&self, after: Option<&str>) -> Result<QuarantinePage> {
         let page = self.store.quarantine_page(after, PAGE)?;
         let next = page.last().filter(|_| page.len() == PAGE).map(|entry| entry.id.clone());
-        let quarantine = page.into_iter().map(|entry| {
-            let found = entry.quarantined;
-            wire::QuarantineEntry {
-                id: entry.id,
-                reason: found.rejection.reason.to_string(),
-                detail: found.rejection.detail.to_string(),
-                received_at: found.at,
-                bytes: found.bytes.len() as u64,
-                text: String::from_utf8_lossy(&found.bytes).into_owned(),
-            }
-        });
+        let quarantine = page.into_iter().map(listed);
         Ok(QuarantinePage { quarantine: quarantine.collect(), next })
     }
 

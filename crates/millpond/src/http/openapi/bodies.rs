@@ -68,9 +68,9 @@ pub(super) fn answer(route: &Route, gives: &Gives) -> Response {
         response = response.content(*kind, ContentBuilder::new().schema(Some(schema)).build());
     }
     if route.name == "getView" {
-        let tag = HeaderBuilder::new()
-            .schema(Some(string()))
-            .description(Some("The view's version, in quotes; absent with `at` and `explain`"));
+        let tag = HeaderBuilder::new().schema(Some(string())).description(Some(
+            "In quotes, the view's version and the edition of its join; absent with `at` and `explain`",
+        ));
         response = response.header("ETag", tag.build());
     }
     response.build()

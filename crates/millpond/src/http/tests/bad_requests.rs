@@ -49,12 +49,13 @@ async fn bodies_of_events_that_are_wrong() {
     const EVENTS: &str = "POST /v1/events";
     let long = format!("\"{}\"", "x".repeat(2_000));
     let pond = pond().await;
-    let cases: [Case<'_>; 19] = [
+    let cases: [Case<'_>; 20] = [
         (EVENTS, &[], "{}", TYPE, "application/x-ndjson"),
         (EVENTS, &[("content-type", "text/html")], "{}", TYPE, "`text/html`"),
         (EVENTS, &[("content-type", "application/xml; a=b")], "{}", TYPE, "send"),
         (EVENTS, &[JSON, ("content-encoding", "gzip")], "{}", TYPE, "without Content-Encoding"),
         (EVENTS, &[("content-type", "application/json; charset=latin1")], "{}", TYPE, "UTF-8"),
+        (EVENTS, &[("content-type", "application/json; charset=utf-80")], "{}", TYPE, "UTF-8"),
         (EVENTS, &[JSON], "", BAD, "empty"),
         (EVENTS, &[JSON], "{", BAD, "not JSON"),
         (EVENTS, &[JSON], "[{}", BAD, "Nothing was taken"),
@@ -73,6 +74,10 @@ async fn bodies_of_events_that_are_wrong() {
     check_bodies(&pond, &cases).await;
     let stats = pond.get("/v1/joins/users/stats").await.ok();
     assert_eq!(stats["received"], 1, "nothing of all that was taken");
+    for charset in ["utf8", "UTF-8", "\"utf-8\"; a=b", "utf-8;a=charset"] {
+        let kind = format!("application/json; a=b; charset={charset}");
+        pond.ask("POST", EVENTS.trim_start_matches("POST "), &[("content-type", &kind)], "[]").await.ok();
+    }
 }
 
 #[tokio::test]
@@ -207,6 +212,46 @@ async fn another_host_is_refused_while_there_are_no_tokens() {
             check_problem(&answer, (421, "misdirected"), "make tokens", host);
         }
     }
+}
+
+/// What takes no body needs no leave of the browser: any page that was visited could trim and retry.
+#[tokio::test]
+async fn a_page_of_somebody_else_changes_nothing_while_there_are_no_tokens() {
+    let pond = pond().await;
+    for (headers, expected) in [
+        (&[][..], 200),
+        (&[("origin", "http://localhost:7717")][..], 200),
+        (&[("origin", "https://LOCALHOST"), ("sec-fetch-site", "same-origin")], 200),
+        (&[("origin", "http://[::1]:3000"), ("sec-fetch-site", "none")], 200),
+        (&[("origin", "https://evil.example")], 403),
+        (&[("origin", "https://localhost.evil.example")], 403),
+        (&[("origin", "http://localhost:evil")], 403),
+        (&[("origin", "null")], 403),
+        (&[("origin", "")], 403),
+        (&[("sec-fetch-site", "cross-site")], 403),
+        (&[("sec-fetch-site", "same-site")], 403),
+        (&[("origin", "http://localhost"), ("sec-fetch-site", "cross-site")], 403),
+    ] {
+        for route in ["/v1/joins/users/trim", "/v1/joins/users/snapshot", "/v1/quarantine/users/retry"] {
+            let answer = pond.ask("POST", route, headers, "").await;
+            assert_eq!(answer.status.as_u16(), expected, "{route} {headers:?}");
+            if expected == 403 {
+                check_problem(&answer, (403, "forbidden"), "make tokens", route);
+            }
+        }
+        assert_eq!(pond.ask("GET", "/v1/joins", headers, "").await.status.as_u16(), 200, "{headers:?}");
+    }
+    let guarded = served_with(&[USERS], super::LIMITS, |dir| {
+        crate::access::Tokens::add(dir.path(), "page", &[crate::access::Scope::Admin], 1).unwrap();
+    });
+    let answer = guarded.ask("POST", "/v1/joins/users/trim", &[("origin", "https://evil.example")], "").await;
+    check_problem(&answer, (401, "unauthorized"), "Bearer", "with tokens it is they that count");
+}
+
+#[tokio::test]
+async fn a_request_for_two_hosts_is_refused() {
+    let answer = pond().await.ask("GET", "/v1/joins", &[("host", "evil.example")], "").await;
+    check_problem(&answer, BAD, "twice", "two hosts");
 }
 
 #[tokio::test]

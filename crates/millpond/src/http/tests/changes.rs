@@ -14,14 +14,14 @@ use super::{NOW, Pond, USERS, created, paid, served};
 use crate::access::{Scope, Tokens};
 
 /// A reader of a stream.
-struct Reader {
+pub(super) struct Reader {
     body: BodyDataStream,
     text: String,
-    last_id: String,
+    pub(super) last_id: String,
 }
 
 impl Pond {
-    async fn follow(&self, query: &str, last_id: &str) -> Reader {
+    pub(super) async fn follow(&self, query: &str, last_id: &str) -> Reader {
         let mut request = Request::get(format!("/v1/changes/users{query}"));
         if !last_id.is_empty() {
             request = request.header("last-event-id", last_id);
@@ -35,7 +35,7 @@ impl Pond {
 
 impl Reader {
     /// The next event with data: its type and the data. None at the end of the stream.
-    async fn next(&mut self) -> Option<(String, Value)> {
+    pub(super) async fn next(&mut self) -> Option<(String, Value)> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 let (block, rest) = (block.to_owned(), rest.to_owned());
@@ -51,7 +51,7 @@ impl Reader {
         }
     }
 
-    async fn change(&mut self) -> (String, u64, Value) {
+    pub(super) async fn change(&mut self) -> (String, u64, Value) {
         let (kind, change) = self.next().await.expect("the stream goes on");
         assert_eq!(kind, "change");
         let key = change["key"].as_str().unwrap().to_owned();

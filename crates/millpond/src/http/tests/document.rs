@@ -1,5 +1,6 @@
 //! The OpenAPI document: what is committed, what is served, and what the routes do, agree.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -104,4 +105,17 @@ async fn every_answer_to_a_plain_request_is_declared() {
             assert!(known, "{method} {path}: {content_type}");
         }
     }
+}
+
+#[test]
+fn the_page_lists_the_words_that_there_are() {
+    use super::super::problem::Word;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/http.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let rows = page.lines().filter_map(|line| {
+        let (status, rest) = line.strip_prefix("| ")?.split_once(" | `")?;
+        Some((status.parse::<u16>().ok()?, rest.split('`').next()?))
+    });
+    let words = Word::ALL.iter().map(|word| (word.status().as_u16(), word.code()));
+    assert_eq!(rows.collect::<BTreeSet<_>>(), words.collect::<BTreeSet<_>>());
 }

@@ -49,6 +49,8 @@ paid = "order"
 payments = { count = "paid" }
 "#;
 
+const LIMITS: Limits = Limits { body_bytes_max: 100_000, events_max: 1_000, inflight_bytes_max: 1 << 20 };
+
 /// A server, as those who ask it see it.
 struct Pond {
     router: Router,
@@ -86,21 +88,39 @@ impl Answer {
 }
 
 fn served(definitions: &[&str]) -> Pond {
-    let limits = Limits { body_bytes_max: 100_000, events_max: 1_000, inflight_bytes_max: 1 << 20 };
-    served_with(definitions, limits, |_| {})
+    served_with(definitions, LIMITS, |_| {})
 }
 
 fn served_with(definitions: &[&str], limits: Limits, prepare: impl FnOnce(&TempDir)) -> Pond {
+    served_as(definitions, limits, Options::default(), prepare)
+}
+
+fn served_as(definitions: &[&str], limits: Limits, options: Options, prepare: impl FnOnce(&TempDir)) -> Pond {
     let dir = tempfile::tempdir().unwrap();
     prepare(&dir);
     let folder = DataFolder::open_or_create(dir.path()).unwrap();
     let joins = definitions.iter().map(|text| Join::parse(text).unwrap()).collect();
-    let service = Service::open(folder, joins, Options::default(), || NOW, None).unwrap();
+    let service = Service::open(folder, joins, options, || NOW, None).unwrap();
     let access = Arc::new(Access::open(dir.path()).unwrap());
     let (stop, stopping) = watch::channel(false);
     let hosts = Hosts::loopback("127.0.0.1:7717".parse().unwrap());
     let state = State::new(Arc::clone(&service), access, limits, hosts, || LATER, stopping);
     Pond { router: router(state), service, stop, dir }
+}
+
+/// A server with a join `users` whose store has failed: its files were taken away.
+async fn failed(definitions: &[&str]) -> Pond {
+    let options = Options { memtable_bytes: 4_000, durable: false, ..Options::default() };
+    let pond = served_as(definitions, LIMITS, options, |_| {});
+    std::fs::remove_dir_all(pond.dir.path().join("users")).unwrap();
+    let lines = ("content-type", "application/x-ndjson");
+    for n in 0..10_000 {
+        let event = paid(&n.to_string(), NOW, "u", "1");
+        if pond.ask("POST", "/v1/events/users", &[lines], event).await.status != StatusCode::OK {
+            return pond;
+        }
+    }
+    panic!("a store without files goes on");
 }
 
 impl Pond {

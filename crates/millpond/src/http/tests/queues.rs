@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NOW, ORDERS, USERS, created, paid, served, with_snapshot};
+use super::{Limits, NOW, ORDERS, USERS, created, failed, paid, served, served_with, with_snapshot};
 
 #[tokio::test]
 async fn late_events_wait_for_a_decision() {
@@ -69,6 +69,33 @@ async fn the_quarantine_is_read_retried_and_let_go() {
     assert_eq!(pond.ask("DELETE", "/v1/quarantine/users", &[], "").await.ok(), json!({"done": 2}));
 }
 
+/// Sixteen of the largest bodies, of control characters, were one answer of 800 MB.
+#[tokio::test]
+async fn a_list_shows_the_beginning_of_a_large_entry_and_its_own_route_all_of_it() {
+    const LARGE: usize = 300_000;
+    let limits = Limits { body_bytes_max: 1 << 20, inflight_bytes_max: 8 << 20, ..super::LIMITS };
+    let pond = served_with(&[USERS], limits, |_| {});
+    let large: Vec<String> = (0..20).map(|n| format!("{n:02}{}", "\u{1}".repeat(LARGE - 2))).collect();
+    for event in &large {
+        pond.put("/v1/events", std::slice::from_ref(event)).await;
+    }
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = pond.get(&format!("/v1/quarantine/users?limit=1000{after}")).await;
+        assert!(page.body.len() < 8 << 20, "{}", page.body.len());
+        let page = page.ok();
+        found.extend(page["quarantine"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(found.len(), 20);
+    let entry = &found[7];
+    assert_eq!((&entry["bytes"], &entry["truncated"]), (&json!(LARGE), &json!(true)));
+    assert_eq!(entry["text"].as_str().unwrap().len(), 64 << 10);
+    let whole = pond.get(&format!("/v1/quarantine/users/{}", entry["id"].as_str().unwrap())).await;
+    assert!(large.iter().any(|event| event.as_bytes() == whole.body));
+}
+
 async fn put(pond: &super::Pond, path: &str, toml: &str) -> super::Answer {
     pond.ask("PUT", path, &[("content-type", "application/toml")], toml.to_owned()).await
 }
@@ -97,10 +124,38 @@ async fn joins_are_added_changed_and_removed() {
     assert_eq!(pond.get("/v1/joins").await.ok()["joins"].as_array().unwrap().len(), 2);
     assert_eq!(pond.ask("DELETE", "/v1/joins/orders", &[], "").await.ok(), json!({"done": 1}));
     assert_eq!(pond.get("/v1/views/orders/o-1").await.status.as_u16(), 404);
-    assert_eq!(put(&pond, "/v1/joins/orders", &changed).await.ok()["created"], false);
+    let again = put(&pond, "/v1/joins/orders", &changed).await;
+    assert_eq!((again.status.as_u16(), &again.json()["created"]), (201, &json!(true)), "it was not served");
     assert_eq!(pond.get("/v1/views/orders/o-1").await.ok()["sum"], 5);
+    pond.ask("DELETE", "/v1/joins/orders", &[], "").await.ok();
     pond.ask("DELETE", "/v1/joins/orders?data=delete", &[], "").await.ok();
     assert_eq!(put(&pond, "/v1/joins/orders", &changed).await.status.as_u16(), 201);
+}
+
+/// A changed default, and a join removed and made again, gave other documents the tag of the old ones.
+#[tokio::test]
+async fn another_definition_and_another_join_have_other_tags_and_editions() {
+    let pond = served(&[USERS]);
+    pond.put("/v1/events/users", &[paid("1", NOW, "u", "5")]).await;
+    let mut reader = pond.follow("?from=start", "").await;
+    reader.change().await;
+    let mut known = pond.get("/v1/views/users/u").await.header("etag").to_owned();
+    for (change, name) in [("default", "unnamed"), ("removed", "unnamed")] {
+        let text = USERS.replace("default = \"?\"", &format!("default = \"{name}\""));
+        if change == "removed" {
+            pond.ask("DELETE", "/v1/joins/users?data=delete", &[], "").await.ok();
+        }
+        put(&pond, "/v1/joins/users", &text).await;
+        pond.put("/v1/events/users", &[paid("1", NOW, "u", "5")]).await;
+        let asked = pond.ask("GET", "/v1/views/users/u", &[("if-none-match", &known)], "").await;
+        assert_eq!((asked.status.as_u16(), &asked.json()["name"]), (200, &json!(name)), "{change}");
+        assert_ne!(asked.header("etag"), known, "{change}");
+        known = asked.header("etag").to_owned();
+        reader = pond.follow("", &reader.last_id).await;
+        let told = reader.next().await.expect("the stream goes on");
+        assert_eq!(told.0, "reset", "{change}: {told:?}");
+        assert_eq!(reader.change().await.2["name"], name);
+    }
 }
 
 #[tokio::test]
@@ -136,4 +191,36 @@ async fn metrics_count_requests_and_joins() {
     ] {
         assert!(metrics.text().lines().any(|found| found == line), "{line} in\n{}", metrics.text());
     }
+}
+
+/// It was said to be ready, served and up, and refused everything.
+#[tokio::test]
+async fn a_join_whose_store_has_failed_is_said_to_be_stopped() {
+    let pond = failed(&[USERS, ORDERS]).await;
+    for refused in [pond.get("/v1/views/users/u").await, pond.admin("/v1/events/users", "{}").await] {
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "5"), "{}", refused.text());
+        let dir = pond.dir.path().to_str().unwrap();
+        assert!(!refused.text().contains(dir) && refused.text().contains("the server's log"), "{}", refused.text());
+    }
+    let ready = pond.get("/readyz").await;
+    assert_eq!(ready.status.as_u16(), 503);
+    assert!(ready.text().contains("users") && !ready.text().contains("orders"), "{}", ready.text());
+    assert_eq!(pond.get("/v1/joins/users").await.ok()["state"], "stopped");
+    assert_eq!(pond.get("/v1/joins/orders").await.ok()["state"], "serving");
+    let metrics = pond.get("/metrics").await;
+    for line in ["millpond_join_up{join=\"users\"} 0", "millpond_join_up{join=\"orders\"} 1"] {
+        assert!(metrics.text().lines().any(|found| found == line), "{line} in\n{}", metrics.text());
+    }
+    assert!(!metrics.text().contains("millpond_events_accepted_total{join=\"users\"}"), "only what is durable counts");
+}
+
+/// Closing failed half-way: it was neither there nor gone.
+#[tokio::test]
+async fn a_join_whose_store_has_failed_can_be_deleted_and_made_anew() {
+    let pond = failed(&[USERS]).await;
+    pond.ask("DELETE", "/v1/joins/users?data=delete", &[], "").await.ok();
+    assert_eq!(pond.ask("DELETE", "/v1/joins/users?data=delete", &[], "").await.status.as_u16(), 404);
+    assert_eq!(put(&pond, "/v1/joins/users", USERS).await.status.as_u16(), 201);
+    assert_eq!(pond.put("/v1/events/users", &[paid("1", NOW, "u", "5")]).await["accepted"], 1);
+    assert_eq!(pond.get("/readyz").await.status.as_u16(), 200);
 }
