@@ -337,7 +337,7 @@ pub struct Erased {
     /// remain there.
     pub also_at: Vec<String>,
     /// Whether the bytes are gone from the disk; if not, somebody was still reading the old tables,
-    /// and they go with a later compaction.
+    /// and they go within minutes of when nobody does.
     pub compacted: bool,
 }
 

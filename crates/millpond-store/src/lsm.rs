@@ -32,8 +32,6 @@ pub(crate) struct Lsm {
     side: [Keyspace; Table::ALL.len()],
     /// Held by every sight that was taken since the last compaction on purpose.
     epoch: Mutex<Arc<()>>,
-    /// Held while everything is written anew.
-    compacting: Mutex<()>,
 }
 
 /// An unchanging sight of all tables.
@@ -62,7 +60,6 @@ impl Lsm {
             side: [side(Table::Snapshots)?, side(Table::Late)?, side(Table::Quarantine)?, side(Table::Meta)?],
             database,
             epoch: Mutex::default(),
-            compacting: Mutex::default(),
         })
     }
 
@@ -118,7 +115,6 @@ impl Lsm {
     /// Writes all tables anew without what was deleted, so that its bytes are gone. Whether they
     /// are: not as long as an older sight is still in use after `patience`.
     pub(crate) fn compact(&self, patience: Duration) -> Result<bool, Error> {
-        let _one = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
         // Else what is deleted would be written again for those who may still see it.
         if !self.let_go(patience)? {
             return Ok(false);

@@ -121,3 +121,34 @@ fn what_stays_says_why_it_stays_now() {
     assert_eq!((entry.rejection.reason, entry.at), (Reason::Conflict, START));
     assert_eq!(store.counters().conflicts, 1);
 }
+
+/// Memory, what is being flushed, and tables are one list, however much of it there is.
+#[test]
+fn a_long_quarantine_is_listed_whole_and_in_order() {
+    let (_dir, _folder, store) = open();
+    let pad = "x".repeat(3_000);
+    let piece = |n: usize| format!("{{broken {n} {pad}");
+    for n in 0..600 {
+        put(&store, 1_000, &piece(n));
+        if n == 300 {
+            store.flush().unwrap();
+        }
+    }
+    let all = ids(&store);
+    assert_eq!(all.len(), 600);
+    assert!(all.is_sorted());
+    for id in all.iter().step_by(3) {
+        assert!(store.drop_quarantined(id).unwrap());
+    }
+    let expected: Vec<String> = all.iter().enumerate().filter(|(n, _)| n % 3 != 0).map(|(_, id)| id.clone()).collect();
+    assert_eq!(ids(&store), expected);
+    let mut paged: Vec<String> = Vec::new();
+    loop {
+        let page = store.quarantine_page(paged.last().map(String::as_str), 7).unwrap();
+        paged.extend(page.iter().map(|entry| entry.id.clone()));
+        if page.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(paged, expected);
+}

@@ -117,12 +117,19 @@ impl Store {
         Ok(Some(found.report))
     }
 
+    /// Whether there is something for [`Store::compact_owed`] to do that nobody does already.
+    #[must_use]
+    pub fn owes_compaction(&self) -> bool {
+        self.shared.lock().compaction_owed.is_some() && self.compacting.try_lock().is_ok()
+    }
+
     /// Writes the tables anew if bytes of what was erased may still be in them: because somebody was
     /// reading for long, or after a crash. Whether they are gone now.
     ///
     /// # Errors
     /// If the tables cannot be written.
     pub fn compact_owed(&self) -> Result<bool, Error> {
+        let _one = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(owed) = self.memory()?.compaction_owed else { return Ok(true) };
         if !self.lsm.compact(READERS_PATIENCE)? {
             return Ok(false);

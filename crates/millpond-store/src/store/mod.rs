@@ -86,6 +86,8 @@ pub struct Store {
     lsm: Arc<Lsm>,
     /// Held for the whole of a commit: there is one writer at a time.
     writer: Mutex<Writer>,
+    /// Held while everything is written anew.
+    compacting: Mutex<()>,
     shared: Arc<Shared>,
     flusher: Option<(mpsc::Sender<Flush>, JoinHandle<()>)>,
 }

@@ -147,7 +147,8 @@ pub(super) fn open_dir(dir: &Path, join: Join, options: Options, begin: Begin) -
     let writer = Mutex::new(Writer { log, frame: Vec::new() });
     let edition = xxh3_64(&[&history.to_be_bytes(), join.source_text().as_bytes()].concat()) as u32;
     let dir = dir.to_owned();
-    let store = Store { join, history, edition, dir, options, lsm, writer, shared, flusher: Some(flusher) };
+    let (compacting, flusher) = (Mutex::default(), Some(flusher));
+    let store = Store { join, history, edition, dir, options, lsm, writer, compacting, shared, flusher };
     store.finish_erasure()?;
     Ok((store, opened))
 }

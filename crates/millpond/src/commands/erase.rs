@@ -57,7 +57,7 @@ fn print(out: &mut impl Write, join: &str, erased: &Erased) -> io::Result<()> {
         writeln!(out, "some of its events joined other keys too, and remain there: {}", also_at.join(", "))?;
     }
     if !compacted {
-        writeln!(out, "the bytes are still on disk: somebody was reading; they go with a later compaction")?;
+        writeln!(out, "the bytes are still on disk: somebody was reading; the server tries again every minute")?;
     }
     for id in quarantine_mentions {
         writeln!(out, "mentions the key, but may be about another: millpond quarantine show {join} {id}")?;

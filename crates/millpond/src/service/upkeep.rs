@@ -15,6 +15,8 @@ const FAILED: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(600);
 /// Keys of one step: they share a commit, and hold others up for about a millisecond.
 const STEP_KEYS: usize = 64;
+/// How long to leave alone those who read old tables, before they are waited for again.
+const COMPACT_AGAIN: Duration = Duration::from_secs(60);
 /// Keys looked at in one step for old tails.
 const SWEEP_KEYS: usize = 512;
 
@@ -67,7 +69,7 @@ impl Stop {
 pub(super) fn run(name: &str, store: &RwLock<Option<Store>>, stop: &Stop, clock: Clock, upkeep: Upkeep) {
     let share = upkeep.share_percent.clamp(1, 100);
     let mut pause = Duration::ZERO;
-    let mut sweep = Sweep { after: None, next: Instant::now() };
+    let mut sweep = Sweep { after: None, next: Instant::now(), compact: Instant::now() };
     let mut told: Option<Instant> = None;
     while !stop.wait(pause) {
         let store = store.read().unwrap_or_else(PoisonError::into_inner);
@@ -112,10 +114,18 @@ fn cpu_time() -> Duration {
 struct Sweep {
     after: Option<String>,
     next: Instant,
+    /// When to see again whether tables are to be written anew.
+    compact: Instant,
 }
 
 /// One step; whether there was something to do.
 fn step(store: &Store, now: u64, upkeep: Upkeep, sweep: &mut Sweep) -> Result<bool, Error> {
+    if Instant::now() >= sweep.compact && store.owes_compaction() {
+        // What a crash or a reader has left of an erasure.
+        let done = store.compact_owed();
+        sweep.compact = Instant::now() + COMPACT_AGAIN;
+        done?;
+    }
     let Step { keys, .. } = store.upkeep(now, STEP_KEYS, upkeep.trim)?;
     if keys > 0 {
         return Ok(true);

@@ -29,6 +29,9 @@ impl Stored {
     pub(super) fn open(folder: &DataFolder, name: &str, now: u64) -> Result<Self> {
         let (store, opened) = Store::open(folder, name, Options::default())?;
         tell_torn(&opened);
+        if store.owes_compaction() {
+            store.compact_owed()?; // an erasure was broken off
+        }
         Ok(Self { name: name.to_owned(), store, now })
     }
 
