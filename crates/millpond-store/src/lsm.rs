@@ -2,7 +2,7 @@
 //! background, and hold what is older than the memtables.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
@@ -30,8 +30,9 @@ pub(crate) struct Lsm {
     pub(crate) events: Keyspace,
     pub(crate) views: Keyspace,
     side: [Keyspace; Table::ALL.len()],
-    /// Held by every sight that was taken since the last compaction on purpose.
-    epoch: Mutex<Arc<()>>,
+    /// Held by sights, each by those of its span of time: the last one by those that are taken now,
+    /// the others for as long as one of theirs is in use.
+    epochs: Mutex<Vec<Arc<()>>>,
 }
 
 /// An unchanging sight of all tables.
@@ -59,7 +60,7 @@ impl Lsm {
             views: database.keyspace("views", plain).map_err(failed)?,
             side: [side(Table::Snapshots)?, side(Table::Late)?, side(Table::Quarantine)?, side(Table::Meta)?],
             database,
-            epoch: Mutex::default(),
+            epochs: Mutex::new(vec![Arc::default()]),
         })
     }
 
@@ -108,7 +109,7 @@ impl Lsm {
     }
 
     pub(crate) fn sight(&self) -> Sight {
-        let epoch = Arc::clone(&self.epoch.lock().unwrap_or_else(PoisonError::into_inner));
+        let epoch = self.epochs().last().map(Arc::clone).expect("there is always the present one");
         Sight { snapshot: self.database.snapshot(), _epoch: epoch }
     }
 
@@ -130,10 +131,10 @@ impl Lsm {
     /// such a sight could show. Whether all were given back in time.
     fn let_go(&self, patience: Duration) -> Result<bool, Error> {
         self.sweep()?; // sights that are taken from now on do not hold it up
-        let before = std::mem::take(&mut *self.epoch.lock().unwrap_or_else(PoisonError::into_inner));
+        self.epochs().push(Arc::default());
         let began = Instant::now();
-        while Arc::strong_count(&before) > 1 {
-            if began.elapsed() > patience {
+        while !self.only_the_present() {
+            if began.elapsed() >= patience {
                 return Ok(false);
             }
             std::thread::sleep(SIGHT_PAUSE);
@@ -142,12 +143,31 @@ impl Lsm {
         Ok(true)
     }
 
+    /// Forgets the epochs of which no sight is left; whether that was all of those before.
+    fn only_the_present(&self) -> bool {
+        let mut epochs = self.epochs();
+        let present = epochs.pop().expect("there is always the present one");
+        epochs.retain(|epoch| Arc::strong_count(epoch) > 1);
+        epochs.push(present);
+        epochs.len() == 1
+    }
+
+    fn epochs(&self) -> MutexGuard<'_, Vec<Arc<()>>> {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has every table remove the files that no sight can see. Fjall does so when a memtable of its
     /// own is rotated, which otherwise never happens here.
     fn sweep(&self) -> Result<(), Error> {
         let meta = self.side(Table::Meta);
-        let swept = meta.insert(SWEPT, []).and_then(|()| meta.insert(SWEPT, []));
-        swept.and_then(|()| meta.rotate_memtable_and_wait()).map_err(|error| self.failed(error))
+        let rotate = || {
+            meta.insert(SWEPT, [])?;
+            meta.insert(SWEPT, [])?; // what it lets go of must be older than the second
+            meta.rotate_memtable()
+        };
+        // An ingestion may have taken the memtable in between.
+        while !rotate().map_err(|error| self.failed(error))? {}
+        Ok(())
     }
 
     /// Bytes on disk.

@@ -93,10 +93,13 @@ impl Store {
         // The tables are synced by the flush, and the log holds nothing after it.
         new.close()?;
         folder::write_manifest(&new_dir, history)?;
+        let name = self.join.name().to_owned();
+        let aside = folder.is_set_aside(&name);
         drop(self);
         fs::rename(&dir, &old_dir).map_err(Error::io("rename", &dir))?;
         fs::rename(&new_dir, &dir).map_err(Error::io("rename", &new_dir))?;
         folder::sync_dir(folder.dir())?;
+        folder.set_aside(&name, aside)?;
         fs::remove_dir_all(&old_dir).map_err(Error::io("remove", &old_dir))?;
         let join = Join::parse(&definition).map_err(|faults| Error::StoredDefinition { dir: dir.clone(), faults })?;
         Ok((open_dir(&dir, join, options, Begin::stored(history))?.0, done))

@@ -118,20 +118,25 @@ impl Store {
             return Ok(Step::default());
         }
         let keys: Vec<&str> = due.iter().map(|key| &**key).collect();
-        let mut made = Maintained::default();
-        let mut again = Vec::new();
-        for (key, done) in keys.iter().zip(self.close_keys(&keys, now, trim)?) {
-            match done {
-                Some(Done { snapshotted, trimmed }) => {
-                    made.snapshots += u64::from(snapshotted.closed);
-                    made.trimmed += trimmed;
+        let closed = match self.close_all(&keys, now, trim) {
+            // One that cannot be read must not keep the others from their turn.
+            Err(_) if keys.len() > 1 && self.stopped().is_none() => {
+                let mut closed = Vec::with_capacity(keys.len());
+                let mut failed = None;
+                for key in &keys {
+                    match self.close_all(&[key], now, trim) {
+                        Ok(mut done) => closed.append(&mut done),
+                        Err(error) => failed = failed.or(Some(error)),
+                    }
                 }
-                None => again.push((*key).into()),
+                failed.map_or(Ok(closed), Err)?
             }
-        }
-        if !again.is_empty() {
-            self.memory()?.due.append(&mut again);
-        }
+            closed => closed?,
+        };
+        let made = closed.iter().fold(Maintained::default(), |made, done| Maintained {
+            snapshots: made.snapshots + u64::from(done.snapshotted.closed),
+            trimmed: made.trimmed + done.trimmed,
+        });
         Ok(Step { keys: due.len(), made })
     }
 
@@ -154,13 +159,17 @@ impl Store {
         for item in sight.scan(&self.lsm, &self.lsm.views, start).take(limit) {
             let (key, value) = item?;
             let key = String::from_utf8(key).map_err(|_| Error::Unreadable { what: "a key of a view".into() })?;
-            let record = self.lsm.decode_record(&key, &value)?;
+            seen += 1;
+            // Who verifies is told of one that cannot be read; the others have their turn.
+            let Ok(record) = self.lsm.decode_record(&key, &value) else {
+                last = Some(key);
+                continue;
+            };
             let is_long = record.tail() > self.join.snapshot_every() && record.oldest_put < closable;
             let is_old = record.tail() > 0 && record.oldest_put < closable.saturating_sub(age_ms);
             if is_long || is_old {
                 due.push(key.as_str().into());
             }
-            seen += 1;
             last = Some(key);
         }
         self.memory()?.due.append(&mut due);
@@ -172,22 +181,27 @@ impl Store {
     /// # Errors
     /// If the store failed; then some of the keys may have been changed, each as a whole.
     pub fn snapshot(&self, keys: &[&str], now: u64) -> Result<Vec<Snapshotted>, Error> {
+        Ok(self.close_all(keys, now, false)?.into_iter().map(|done| done.snapshotted).collect())
+    }
+
+    /// Closes what can be closed of each key, beside the writers if they let it.
+    fn close_all(&self, keys: &[&str], now: u64, trim: bool) -> Result<Vec<Done>, Error> {
         /// Tries beside the writers, before a key is closed while they wait.
         const TRIES: usize = 3;
-        let mut made = vec![Snapshotted::default(); keys.len()];
+        let mut closed: Vec<Done> = keys.iter().map(|_| Done::default()).collect();
         let mut left: Vec<usize> = (0..keys.len()).collect();
         for _ in 0..TRIES {
             let tried: Vec<&str> = left.iter().map(|index| keys[*index]).collect();
             let mut again = Vec::new();
-            for (index, done) in left.into_iter().zip(self.close_keys(&tried, now, false)?) {
+            for (index, done) in left.into_iter().zip(self.close_keys(&tried, now, trim)?) {
                 match done {
-                    Some(done) => made[index] = done.snapshotted,
+                    Some(done) => closed[index] = done,
                     None => again.push(index),
                 }
             }
             left = again;
             if left.is_empty() {
-                return Ok(made);
+                return Ok(closed);
             }
         }
         self.commit(|commit| {
@@ -195,9 +209,11 @@ impl Store {
                 let Some(slot) = commit.memory.known_slot(commit.lsm, keys[index])? else { continue };
                 let decided = self.decide_in(commit, slot, now)?;
                 let Some(since) = decided.since(commit.memory, slot) else { continue };
-                made[index] = self.carry_out(commit, slot, decided, since, now)?;
+                let snapshotted = self.carry_out(commit, slot, decided, since, now)?;
+                let trimmed = if trim { self.trim_slot(commit, slot)? } else { 0 };
+                closed[index] = Done { snapshotted, trimmed };
             }
-            Ok(made)
+            Ok(closed)
         })
     }
 

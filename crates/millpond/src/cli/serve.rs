@@ -75,7 +75,7 @@ pub(crate) struct UpkeepArgs {
     #[arg(long, env = "MILLPOND_NO_UPKEEP", value_parser = BoolishValueParser::new())]
     pub(crate) no_upkeep: bool,
     /// Of a core's time, at most so much for snapshots and trims
-    #[arg(long, value_name = "PERCENT", env = "MILLPOND_UPKEEP_SHARE", default_value_t = 25,
+    #[arg(long, value_name = "PERCENT", env = "MILLPOND_UPKEEP_SHARE", default_value_t = 50,
         value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) upkeep_share: u32,
     /// Close a tail that could have been closed for so long, however short it is

@@ -153,7 +153,7 @@ fn options(args: &Serve) -> Options {
 
 fn upkeep(args: &UpkeepArgs) -> Option<Upkeep> {
     let UpkeepArgs { no_upkeep, upkeep_share: share_percent, snapshot_age } = *args;
-    (!no_upkeep).then(|| Upkeep { share_percent, snapshot_age, ..Upkeep::default() })
+    Some(Upkeep { snapshots: !no_upkeep, share_percent, snapshot_age, ..Upkeep::default() })
 }
 
 fn refusal(refused: Refused, args: &Serve) -> anyhow::Error {

@@ -155,20 +155,16 @@ impl Service {
             self.set(&name, Place::Rebuilding);
             close(hosted);
         }
-        let opened = self.open_under(join, rebuild, drop_unnamed);
-        match opened {
-            Ok((store, rebuilt)) => {
-                self.folder.set_aside(&name, false).map_err(|error| Refused::of(&name, error))?;
-                self.host(&name, store)?;
-                Ok(Put { created: place.is_none(), rebuilt })
+        let hosted = self.open_under(join, rebuild, drop_unnamed).and_then(|(store, rebuilt)| {
+            self.folder.set_aside(&name, false).map_err(|error| Refused::of(&name, error))?;
+            self.host(&name, store)?;
+            Ok(Put { created: place.is_none(), rebuilt })
+        });
+        hosted.inspect_err(|_| {
+            if place.is_some() {
+                self.serve_stored(&name);
             }
-            Err(error) => {
-                if place.is_some() {
-                    self.serve_stored(&name);
-                }
-                Err(error)
-            }
-        }
+        })
     }
 
     fn open_under(&self, join: Join, rebuild: bool, drop_unnamed: bool) -> Result<(Store, Option<Rebuilt>), Refused> {

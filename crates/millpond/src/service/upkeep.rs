@@ -23,6 +23,8 @@ const SWEEP_KEYS: usize = 512;
 /// How upkeep is done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Upkeep {
+    /// Whether there are snapshots and trims; erasures are always ended.
+    pub(crate) snapshots: bool,
     /// Of a core's time, at most so many hundredths.
     pub(crate) share_percent: u32,
     /// A tail that could have been closed for so long is closed, however short it is.
@@ -36,7 +38,8 @@ pub(crate) struct Upkeep {
 impl Default for Upkeep {
     fn default() -> Self {
         Self {
-            share_percent: 25,
+            snapshots: true,
+            share_percent: 50,
             snapshot_age: Duration::from_secs(24 * 3600),
             sweep_every: Duration::from_secs(3600),
             trim: true,
@@ -74,6 +77,7 @@ pub(super) fn run(name: &str, store: &RwLock<Option<Store>>, stop: &Stop, clock:
     while !stop.wait(pause) {
         let store = store.read().unwrap_or_else(PoisonError::into_inner);
         let Some(store) = store.as_ref() else { return };
+        compact_owed(name, store, &mut sweep);
         let began = cpu_time();
         let worked = step(store, clock(), upkeep, &mut sweep);
         let took = cpu_time().saturating_sub(began);
@@ -118,13 +122,24 @@ struct Sweep {
     compact: Instant,
 }
 
+/// Ends what a crash or a reader has left of an erasure. It is no part of upkeep's share: who asked
+/// for the erasure waits for it.
+fn compact_owed(name: &str, store: &Store, sweep: &mut Sweep) {
+    if Instant::now() < sweep.compact || !store.owes_compaction() {
+        return;
+    }
+    match store.compact_owed() {
+        Ok(true) => tracing::info!(join = name, "the bytes of an erasure are gone"),
+        Ok(false) => tracing::warn!(join = name, "bytes of an erasure stay: somebody reads the old tables"),
+        Err(error) => tracing::error!(join = name, %error, "bytes of an erasure stay"),
+    }
+    sweep.compact = Instant::now() + COMPACT_AGAIN;
+}
+
 /// One step; whether there was something to do.
 fn step(store: &Store, now: u64, upkeep: Upkeep, sweep: &mut Sweep) -> Result<bool, Error> {
-    if Instant::now() >= sweep.compact && store.owes_compaction() {
-        // What a crash or a reader has left of an erasure.
-        let done = store.compact_owed();
-        sweep.compact = Instant::now() + COMPACT_AGAIN;
-        done?;
+    if !upkeep.snapshots {
+        return Ok(false);
     }
     let Step { keys, .. } = store.upkeep(now, STEP_KEYS, upkeep.trim)?;
     if keys > 0 {
