@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 use millpond_core::Join;
@@ -110,6 +110,18 @@ fn an_erased_key_can_begin_anew() {
     assert_eq!(store.verify(|found| panic!("{found:?}"), |_| {}).unwrap().differences, 0);
 }
 
+/// The commit after `last`, which erases the key at 9.
+fn append_erasure(dir: PathBuf, last: u64) {
+    let (mut log, _) = Log::open(LogOptions { dir, sync: Sync::Every }, last, |_| Ok(())).unwrap();
+    let mut frame = Vec::new();
+    let start = Log::begin_frame(&mut frame);
+    frame.extend_from_slice(&[4, KEY.len() as u8]);
+    frame.extend_from_slice(KEY.as_bytes());
+    frame.push(9);
+    Log::seal_frame(&mut frame, start, last + 1).unwrap();
+    log.append(&frame).unwrap();
+}
+
 /// The process was killed after the log said that the key goes, and before the tables did it.
 #[test]
 fn an_erasure_that_was_broken_off_is_ended_at_the_next_opening() {
@@ -121,17 +133,7 @@ fn an_erasure_that_was_broken_off_is_ended_at_the_next_opening() {
         let (store, _) = Store::open(&folder, "j", Options::default()).unwrap();
         store.last_commit()
     };
-    let log_options = LogOptions { dir: dir.path().join("j/log"), sync: Sync::Every };
-    let (mut log, _) = Log::open(log_options, last, |_| Ok(())).unwrap();
-    let mut frame = Vec::new();
-    let start = Log::begin_frame(&mut frame);
-    frame.push(4);
-    frame.push(KEY.len() as u8);
-    frame.extend_from_slice(KEY.as_bytes());
-    frame.push(9);
-    Log::seal_frame(&mut frame, start, last + 1).unwrap();
-    log.append(&frame).unwrap();
-    drop(log);
+    append_erasure(dir.path().join("j/log"), last);
 
     let (store, _) = Store::open(&folder, "j", Options::default()).unwrap();
     assert_eq!(store.document(KEY).unwrap(), None);
@@ -237,16 +239,7 @@ fn a_log_that_was_not_emptied_is_emptied_at_the_next_opening() {
     drop(store);
     fs::remove_dir_all(&log_dir).unwrap();
     copy(before.path(), &log_dir);
-    let log_options = LogOptions { dir: log_dir.clone(), sync: Sync::Every };
-    let (mut log, _) = Log::open(log_options, last, |_| Ok(())).unwrap();
-    let mut frame = Vec::new();
-    let start = Log::begin_frame(&mut frame);
-    frame.extend_from_slice(&[4, KEY.len() as u8]);
-    frame.extend_from_slice(KEY.as_bytes());
-    frame.push(9);
-    Log::seal_frame(&mut frame, start, last + 1).unwrap();
-    log.append(&frame).unwrap();
-    drop(log);
+    append_erasure(log_dir.clone(), last);
 
     assert_ne!(files_with(&log_dir, KEY), Vec::<String>::new());
     let (store, _) = Store::open(&folder, "j", Options::default()).unwrap();

@@ -11,6 +11,7 @@ mod http;
 mod input;
 mod output;
 mod service;
+mod watched;
 
 use std::process::ExitCode;
 

@@ -9,7 +9,7 @@ use super::read::{Whole, whole_view};
 use crate::cache::SlotIndex;
 use crate::error::Error;
 use crate::memory::Memory;
-use crate::record::Closed;
+use crate::record::{Closed, Record};
 
 /// Keys that one commit snapshots: bounds how long others wait for the lock.
 const KEYS_A_COMMIT: usize = 64;
@@ -33,7 +33,7 @@ pub struct Step {
 }
 
 /// What became of a key.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Done {
     snapshotted: Snapshotted,
     trimmed: u64,
@@ -120,16 +120,9 @@ impl Store {
         let keys: Vec<&str> = due.iter().map(|key| &**key).collect();
         let closed = match self.close_all(&keys, now, trim) {
             // One that cannot be read must not keep the others from their turn.
-            Err(_) if keys.len() > 1 && self.stopped().is_none() => {
-                let mut closed = Vec::with_capacity(keys.len());
-                let mut failed = None;
-                for key in &keys {
-                    match self.close_all(&[key], now, trim) {
-                        Ok(mut done) => closed.append(&mut done),
-                        Err(error) => failed = failed.or(Some(error)),
-                    }
-                }
-                failed.map_or(Ok(closed), Err)?
+            Err(_) if self.stopped().is_none() => {
+                let one_by_one: Vec<_> = keys.iter().map(|key| self.close_all(&[key], now, trim)).collect();
+                one_by_one.into_iter().collect::<Result<Vec<_>, _>>()?.concat()
             }
             closed => closed?,
         };
@@ -156,18 +149,17 @@ impl Store {
         let sight = self.lsm.sight();
         let start = after.map_or_else(Vec::new, |after| [after.as_bytes(), &[0]].concat());
         let (mut due, mut last, mut seen) = (Vec::new(), None, 0);
+        let asks = |record: Record| {
+            let is_long = record.tail() > self.join.snapshot_every() && record.oldest_put < closable;
+            let is_old = record.tail() > 0 && record.oldest_put < closable.saturating_sub(age_ms);
+            is_long || is_old
+        };
         for item in sight.scan(&self.lsm, &self.lsm.views, start).take(limit) {
             let (key, value) = item?;
             let key = String::from_utf8(key).map_err(|_| Error::Unreadable { what: "a key of a view".into() })?;
             seen += 1;
             // Who verifies is told of one that cannot be read; the others have their turn.
-            let Ok(record) = self.lsm.decode_record(&key, &value) else {
-                last = Some(key);
-                continue;
-            };
-            let is_long = record.tail() > self.join.snapshot_every() && record.oldest_put < closable;
-            let is_old = record.tail() > 0 && record.oldest_put < closable.saturating_sub(age_ms);
-            if is_long || is_old {
+            if self.lsm.decode_record(&key, &value).is_ok_and(asks) {
                 due.push(key.as_str().into());
             }
             last = Some(key);
@@ -208,10 +200,9 @@ impl Store {
             for index in left {
                 let Some(slot) = commit.memory.known_slot(commit.lsm, keys[index])? else { continue };
                 let decided = self.decide_in(commit, slot, now)?;
-                let Some(since) = decided.since(commit.memory, slot) else { continue };
-                let snapshotted = self.carry_out(commit, slot, decided, since, now)?;
-                let trimmed = if trim { self.trim_slot(commit, slot)? } else { 0 };
-                closed[index] = Done { snapshotted, trimmed };
+                if let Some(done) = self.carry_out(commit, slot, decided, now, trim)? {
+                    closed[index] = done;
+                }
             }
             Ok(closed)
         })
@@ -233,13 +224,7 @@ impl Store {
                     done.push(Some(Done::default()));
                     continue;
                 };
-                let Some(since) = decided.since(commit.memory, slot) else {
-                    done.push(None);
-                    continue;
-                };
-                let snapshotted = self.carry_out(commit, slot, decided, since, now)?;
-                let trimmed = if trim { self.trim_slot(commit, slot)? } else { 0 };
-                done.push(Some(Done { snapshotted, trimmed }));
+                done.push(self.carry_out(commit, slot, decided, now, trim)?);
             }
             Ok(done)
         })
@@ -270,8 +255,22 @@ impl Store {
         Ok(Decided { commit, closed, events: view.events, tail: tail.len() as u64, oldest_put, decision })
     }
 
-    /// Carries a decision out.
+    /// Carries a decision out, and trims what it covers; `None` if it does not stand any more.
     fn carry_out(
+        &self,
+        commit: &mut Commit<'_>,
+        slot: SlotIndex,
+        decided: Decided,
+        now: u64,
+        trim: bool,
+    ) -> Result<Option<Done>, Error> {
+        let Some(since) = decided.since(commit.memory, slot) else { return Ok(None) };
+        let snapshotted = self.close_slot(commit, slot, decided, since, now)?;
+        let trimmed = if trim { self.trim_slot(commit, slot)? } else { 0 };
+        Ok(Some(Done { snapshotted, trimmed }))
+    }
+
+    fn close_slot(
         &self,
         commit: &mut Commit<'_>,
         slot: SlotIndex,
@@ -368,12 +367,11 @@ mod tests {
         let before = store.document("key").unwrap();
         let rows = store.commit(|commit| {
             let slot = commit.memory.known_slot(commit.lsm, "key")?.unwrap();
-            let Some(since) = decided.since(commit.memory, slot) else { return Ok(None) };
-            let rows = since.rows;
-            let made = store.carry_out(commit, slot, decided, since, LATER)?;
-            assert_eq!((made.closed, made.events, made.tail_events), (true, 6, rows));
-            store.trim_slot(commit, slot)?;
-            Ok(Some(rows))
+            let Some(Done { snapshotted, trimmed }) = store.carry_out(commit, slot, decided, LATER, true)? else {
+                return Ok(None);
+            };
+            assert_eq!((snapshotted.closed, snapshotted.events, trimmed), (true, 6, 6));
+            Ok(Some(snapshotted.tail_events))
         });
         assert_eq!(store.document("key").unwrap(), before);
         assert_eq!(store.verify(|found| panic!("{found:?}"), |_| {}).unwrap().differences, 0);

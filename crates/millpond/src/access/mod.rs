@@ -5,7 +5,6 @@ mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use axum::extract::{MatchedPath, Request, State};
@@ -14,14 +13,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::edge::{Peer, Sparse};
 use crate::http::{Problem, Word};
+use crate::watched::Watched;
 pub(crate) use tokens::{Added, Stamp, Tokens};
-
-/// How often the tokens' file is looked at, when a request comes.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a route asks for. None holds another: a token has those it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -61,20 +57,15 @@ pub(crate) enum Decision {
 #[derive(Debug)]
 pub(crate) struct Access {
     dir: PathBuf,
-    known: Mutex<Known>,
+    known: Watched<Known, Option<Stamp>>,
     denied: Mutex<Sparse>,
 }
 
 #[derive(Debug)]
 struct Known {
-    tokens: Arc<Tokens>,
+    tokens: Tokens,
     /// Once there was a token, having none lets nobody in: only a new start opens a server.
     guarded: bool,
-    /// The file that they were read from.
-    stamp: Option<Stamp>,
-    /// Why a newer one could not be read.
-    fault: Option<String>,
-    looked: Instant,
 }
 
 impl Access {
@@ -83,65 +74,36 @@ impl Access {
     /// # Errors
     /// If there is a file of tokens that cannot be read or understood.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
-        let (tokens, stamp) = Tokens::read(dir)?;
-        let guarded = !tokens.is_empty();
-        let known = Known { tokens: Arc::new(tokens), guarded, stamp, fault: None, looked: Instant::now() };
-        Ok(Self { dir: dir.to_owned(), known: Mutex::new(known), denied: Mutex::default() })
+        let known = Watched::new("the tokens", Known::read(dir, false)?);
+        Ok(Self { dir: dir.to_owned(), known, denied: Mutex::default() })
     }
 
     /// Whether nobody is let in without a token.
     pub(crate) fn is_guarded(&self) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).guarded
+        self.known.known().guarded
     }
 
     /// Whether a request with this `Authorization` may do what takes the scope.
     pub(crate) fn decide(&self, authorization: Option<&HeaderValue>, asked: Scope) -> Decision {
-        let (tokens, guarded) = self.current();
-        if !guarded {
+        let known =
+            self.known.current(|| Tokens::stamp(&self.dir), |known| Known::read(&self.dir, known.guarded));
+        if !known.guarded {
             return Decision::Allowed;
         }
-        match authorization.and_then(bearer).and_then(|token| tokens.scopes_of(token)) {
+        match authorization.and_then(bearer).and_then(|token| known.tokens.scopes_of(token)) {
             None => Decision::Unknown,
             Some(scopes) if scopes.contains(&asked) => Decision::Allowed,
             Some(_) => Decision::Lacks(asked),
         }
     }
-
-    /// The tokens as the file has them, or as it had them when it was right last.
-    fn current(&self) -> (Arc<Tokens>, bool) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.looked.elapsed() >= LOOK_EVERY {
-            known.looked = Instant::now();
-            known.look(&self.dir);
-        }
-        (Arc::clone(&known.tokens), known.guarded)
-    }
 }
 
 impl Known {
-    fn look(&mut self, dir: &Path) {
-        if self.stamp == Tokens::stamp(dir) {
-            return;
-        }
-        let read = Tokens::read(dir).and_then(|(tokens, stamp)| {
-            ensure!(stamp.is_some() || !self.guarded, "{} is gone", Tokens::path(dir).display());
-            Ok((tokens, stamp))
-        });
-        match read {
-            Ok((tokens, stamp)) => {
-                self.guarded |= !tokens.is_empty();
-                tracing::info!(live = tokens.len(), "the tokens have changed");
-                (self.tokens, self.stamp, self.fault) = (Arc::new(tokens), stamp, None);
-            }
-            Err(error) => {
-                // What was not read is not known: it is tried again, and told once.
-                let fault = format!("{error:#}");
-                if self.fault.as_ref() != Some(&fault) {
-                    tracing::error!(error = fault, "the tokens cannot be read; those known before stay until they can");
-                }
-                self.fault = Some(fault);
-            }
-        }
+    fn read(dir: &Path, was_guarded: bool) -> Result<(Self, Option<Stamp>)> {
+        let (tokens, stamp) = Tokens::read(dir)?;
+        ensure!(stamp.is_some() || !was_guarded, "{} is gone", Tokens::path(dir).display());
+        let guarded = was_guarded || !tokens.is_empty();
+        Ok((Self { tokens, guarded }, stamp))
     }
 }
 

@@ -1,35 +1,25 @@
 //! TLS: the certificate from files, read again when they change.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::time::Instant;
+
+use crate::watched::Watched;
 
 pub(super) const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
-/// How often the files are looked at, when somebody connects.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A certificate and its key.
 pub(crate) struct Tls {
     cert: PathBuf,
     key: PathBuf,
-    loaded: Mutex<Loaded>,
-}
-
-struct Loaded {
-    config: Arc<ServerConfig>,
-    /// The files that it was read from.
-    stamps: [Stamp; 2],
-    /// Why newer ones could not be used.
-    fault: Option<String>,
-    looked: Instant,
+    loaded: Watched<ServerConfig, [Stamp; 2]>,
 }
 
 type Stamp = Option<(SystemTime, u64)>;
@@ -38,44 +28,19 @@ impl Tls {
     /// # Errors
     /// If a file cannot be read, has no certificate or key, or they do not belong together.
     pub(crate) fn load(cert: &Path, key: &Path) -> Result<Self> {
-        let stamps = [stamp(cert), stamp(key)];
-        let config = Arc::new(read(cert, key)?);
-        let loaded = Mutex::new(Loaded { config, stamps, fault: None, looked: Instant::now() });
+        let loaded = Watched::new("the certificate and its key", read(cert, key)?);
         Ok(Self { cert: cert.to_owned(), key: key.to_owned(), loaded })
     }
 
     /// What to shake hands with: the files as they are, or as they were when they were right last.
     pub(super) fn config(&self) -> Arc<ServerConfig> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if loaded.looked.elapsed() >= LOOK_EVERY {
-            loaded.looked = Instant::now();
-            loaded.look(&self.cert, &self.key);
-        }
-        Arc::clone(&loaded.config)
+        let Self { cert, key, loaded } = self;
+        loaded.current(|| stamps(cert, key), |_| read(cert, key))
     }
 }
 
-impl Loaded {
-    fn look(&mut self, cert: &Path, key: &Path) {
-        let stamps = [stamp(cert), stamp(key)];
-        if self.stamps == stamps {
-            return;
-        }
-        match read(cert, key) {
-            Ok(config) => {
-                (self.config, self.stamps, self.fault) = (Arc::new(config), stamps, None);
-                tracing::info!(file = %cert.display(), "took a new certificate");
-            }
-            Err(error) => {
-                // What was not read is not known: it is tried again, and told once.
-                let fault = format!("{error:#}");
-                if self.fault.as_ref() != Some(&fault) {
-                    tracing::warn!(error = fault, "the new certificate cannot be used; the old one stays until it can");
-                }
-                self.fault = Some(fault);
-            }
-        }
-    }
+fn stamps(cert: &Path, key: &Path) -> [Stamp; 2] {
+    [stamp(cert), stamp(key)]
 }
 
 fn stamp(path: &Path) -> Stamp {
@@ -83,7 +48,8 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-fn read(cert: &Path, key: &Path) -> Result<ServerConfig> {
+fn read(cert: &Path, key: &Path) -> Result<(ServerConfig, [Stamp; 2])> {
+    let stamps = stamps(cert, key); // before: what changes meanwhile is read again
     let unreadable = |what, path: &Path| format!("cannot read {what} from {}", path.display());
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
@@ -97,12 +63,13 @@ fn read(cert: &Path, key: &Path) -> Result<ServerConfig> {
         .with_single_cert(chain, private)
         .with_context(|| format!("cannot use {} with the key in {}", cert.display(), key.display()))?;
     config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
-    Ok(config)
+    Ok((config, stamps))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::{File, write};
+    use std::time::Duration;
 
     use super::*;
 
@@ -125,10 +92,10 @@ mod tests {
         let before = tls.config();
         put(&key, &format!("{}\n", second.signing_key.serialize_pem()));
         put(&cert, &"?".repeat(second.cert.pem().len() + 1));
-        tokio::time::advance(LOOK_EVERY).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert!(Arc::ptr_eq(&tls.config(), &before), "it cannot be read");
         put(&cert, &format!("{}\n", second.cert.pem()));
-        tokio::time::advance(LOOK_EVERY).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert!(!Arc::ptr_eq(&tls.config(), &before), "it can be read by now");
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
+use millpond_client::wire::Change;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::load::Load;
 
@@ -32,14 +32,6 @@ struct Message {
     event: String,
     id: Option<String>,
     data: String,
-}
-
-#[derive(serde::Deserialize)]
-struct Change<'l> {
-    key: &'l str,
-    version: u64,
-    #[serde(borrow)]
-    document: &'l RawValue,
 }
 
 /// Follows until the server has stopped for good.
@@ -90,15 +82,16 @@ impl Told {
         match event.as_str() {
             "change" => {
                 let Change { key, version, document } = serde_json::from_str(&data).unwrap();
+                let document = document.unwrap_or_else(|| panic!("nothing was erased: {data}"));
                 let id = id.clone().unwrap_or_else(|| panic!("a change without an id: {data}"));
                 assert!(!self.ids.contains(&id), "the id {id} was told twice, now with {data}");
                 self.ids.insert(id);
-                let before = self.versions.insert(key.to_owned(), version);
+                let before = self.versions.insert(key.clone(), version);
                 assert!(before < Some(version), "{key}: version {version} after {before:?}: {data}");
                 self.changes += 1;
                 let right: Value = serde_json::from_str(document.get()).unwrap();
-                assert_eq!(right["id"], key, "{data}");
-                load.told.lock().unwrap().insert(key.to_owned(), document.get().to_owned());
+                assert_eq!(right["id"], key.as_str(), "{data}");
+                load.told.lock().unwrap().insert(key, document.get().to_owned());
             }
             "" => {}
             _ => panic!("nothing was erased, and yet it is told: {event} {data}"),
