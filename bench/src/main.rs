@@ -11,6 +11,10 @@ use millpond_bench::generate::generate;
 use millpond_bench::measure::{Bench, Group, Machine, Programs, Steady, child, markdown, target_dir};
 use millpond_bench::workload::Workload;
 
+/// As `millpond` has: parts of it are measured in processes of this program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Makes the workload that Millpond is measured by, and measures it.
 #[derive(Parser)]
 struct Cli {
