@@ -85,8 +85,7 @@ impl Access {
 
     /// Whether a request with this `Authorization` may do what takes the scope.
     pub(crate) fn decide(&self, authorization: Option<&HeaderValue>, asked: Scope) -> Decision {
-        let known =
-            self.known.current(|| Tokens::stamp(&self.dir), |known| Known::read(&self.dir, known.guarded));
+        let known = self.known.current(|| Tokens::stamp(&self.dir), |known| Known::read(&self.dir, known.guarded));
         if !known.guarded {
             return Decision::Allowed;
         }
