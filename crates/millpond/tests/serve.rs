@@ -324,7 +324,7 @@ fn tls_is_spoken_and_a_new_certificate_is_taken() {
     home.write("cert.pem", &cert); // not its key yet
     until(|| {
         assert!(tls(&server, &first, &[]).is_some(), "the old one must stay until both files are there");
-        std::fs::read_to_string(home.path("serve.err")).unwrap().contains("the old one stays")
+        std::fs::read_to_string(home.path("serve.err")).unwrap().contains("those known before stay")
     });
     home.write("key.pem", &key);
     until(|| tls(&server, &second, &[]).is_some());
