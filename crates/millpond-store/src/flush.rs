@@ -9,7 +9,7 @@ use millpond_core::Position;
 use crate::cache::SlotIndex;
 use crate::error::Error;
 use crate::keys::write_row_key;
-use crate::lsm::{Lsm, encode_row_value};
+use crate::lsm::{Lsm, encode_row_value, make_room};
 use crate::memtable::{Memtable, NO_ROW};
 use crate::op::{RowRef, Table};
 
@@ -85,6 +85,7 @@ impl Frozen {
         if self.keys.iter().all(|key| key.head == NO_ROW && key.trimmed_to.is_none()) {
             return Ok(());
         }
+        make_room(&lsm.events)?;
         let mut ingestion = lsm.events.start_ingestion()?;
         let (mut row_key, mut value) = (Vec::new(), Vec::new());
         let mut rows: Vec<RowRef<'_>> = Vec::new();
@@ -121,6 +122,7 @@ impl Frozen {
         if values.peek().is_none() {
             return Ok(());
         }
+        make_room(lsm.side(table))?;
         let mut ingestion = lsm.side(table).start_ingestion()?;
         for (key, value) in values {
             match value {
@@ -136,6 +138,7 @@ fn flush_records(lsm: &Lsm, records: &Records, order: &[usize]) -> Result<(), fj
     if order.is_empty() {
         return Ok(());
     }
+    make_room(&lsm.views)?;
     let mut ingestion = lsm.views.start_ingestion()?;
     for index in order {
         ingestion.write(records.key(*index), records.record(*index))?;

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
+use fjall::{
+    AbstractTree, CompressionType, Database, DatabaseBuilder, Keyspace, KeyspaceCreateOptions, Readable, Snapshot,
+};
 use millpond_core::{At, store::Row};
 
 use crate::error::Error;
@@ -19,6 +21,15 @@ const EVENT_BLOCK_BYTES: u32 = 16 * 1024;
 
 /// How often to look whether old sights are gone.
 const SIGHT_PAUSE: Duration = Duration::from_millis(5);
+
+/// Runs of a table that may wait to be merged, before another is written. Fjall holds back its own
+/// writers so, and ingestion not at all; its list of a level's runs is counted by one byte, so that
+/// with 256 of them the tables could not be opened any more.
+const RUNS_MAX: usize = 32;
+/// How often to look whether there are fewer.
+const ROOM_PAUSE: Duration = Duration::from_millis(5);
+/// When to merge them here: nobody else may have been asked to.
+const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The one key of [`Table::Meta`] that is not written by ingestion; it says nothing.
 const SWEPT: &[u8] = b"swept";
@@ -43,9 +54,13 @@ pub(crate) struct Sight {
 
 impl Lsm {
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, Error> {
-        let failed = |source| Error::Tables { path: path.to_owned(), source: Box::new(source) };
         // One worker: with two, one keeps re-queuing compactions to itself.
-        let database = Database::builder(path).worker_threads(1).cache_size(cache_bytes).open().map_err(failed)?;
+        Self::over(path, Database::builder(path).worker_threads(1).cache_size(cache_bytes))
+    }
+
+    fn over(path: &Path, builder: DatabaseBuilder<Database>) -> Result<Self, Error> {
+        let failed = |source| Error::Tables { path: path.to_owned(), source: Box::new(source) };
+        let database = builder.open().map_err(failed)?;
         let lz4 = || CompressionPolicy::all(CompressionType::Lz4);
         let events = || {
             KeyspaceCreateOptions::default()
@@ -214,6 +229,23 @@ impl Sight {
     }
 }
 
+/// Waits until a table has room for another run: before each ingestion.
+pub(crate) fn make_room(table: &Keyspace) -> Result<(), fjall::Error> {
+    make_room_within(table, ROOM_PATIENCE)
+}
+
+fn make_room_within(table: &Keyspace, patience: Duration) -> Result<(), fjall::Error> {
+    let began = Instant::now();
+    while table.tree.l0_run_count() >= RUNS_MAX {
+        if began.elapsed() >= patience {
+            table.major_compact()?;
+        } else {
+            std::thread::sleep(ROOM_PAUSE);
+        }
+    }
+    Ok(())
+}
+
 fn name(table: Table) -> &'static str {
     match table {
         Table::Snapshots => "snapshots",
@@ -227,4 +259,30 @@ fn name(table: Table) -> &'static str {
 pub(crate) fn encode_row_value(out: &mut Vec<u8>, put_at: u64, body: &[u8]) {
     out.extend_from_slice(&put_at.to_le_bytes());
     out.extend_from_slice(body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server whose disk was slow fed its tables faster than they were merged; after a kill, they could
+    /// not be opened: `InvalidTag(("ChecksumType", 167))`.
+    #[test]
+    fn tables_that_are_fed_faster_than_they_are_merged_open_again() {
+        const RUNS: u32 = 600;
+        let dir = tempfile::tempdir().unwrap();
+        // Nobody merges.
+        let lsm = Lsm::over(dir.path(), Database::builder(dir.path()).worker_threads_unchecked(0)).unwrap();
+        for run in 0..RUNS {
+            make_room_within(&lsm.views, Duration::ZERO).unwrap();
+            let mut ingestion = lsm.views.start_ingestion().unwrap();
+            ingestion.write(format!("{run:03}"), []).unwrap();
+            ingestion.write("same", run.to_le_bytes()).unwrap();
+            ingestion.finish().unwrap();
+        }
+        drop(lsm);
+        let lsm = Lsm::open(dir.path(), 1 << 20).unwrap();
+        assert_eq!(lsm.views.len().unwrap(), RUNS as usize + 1);
+        assert_eq!(*lsm.views.get("same").unwrap().unwrap(), (RUNS - 1).to_le_bytes());
+    }
 }

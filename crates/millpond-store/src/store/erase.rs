@@ -20,7 +20,7 @@ use super::quarantine::id_of;
 use crate::error::Error;
 use crate::keys::row_prefix;
 use crate::log::Log;
-use crate::lsm::Sight;
+use crate::lsm::{Sight, make_room};
 use crate::memory::{COUNTERS, FLUSHED, Memory};
 use crate::op::{Table, write_erase};
 
@@ -268,6 +268,7 @@ impl Store {
             (FLUSHED, bytes(&number)),
         ];
         values.sort();
+        make_room(lsm.side(Table::Meta))?;
         let mut meta = lsm.side(Table::Meta).start_ingestion()?;
         for (key, value) in values {
             meta.write(key, value)?;
@@ -330,6 +331,7 @@ fn delete_all<'k>(table: &fjall::Keyspace, keys: impl IntoIterator<Item = &'k [u
     if keys.peek().is_none() {
         return Ok(());
     }
+    make_room(table)?;
     let mut ingestion = table.start_ingestion()?;
     for key in keys {
         ingestion.write_tombstone(key)?;
