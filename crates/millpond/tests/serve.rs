@@ -330,7 +330,7 @@ fn tls_is_spoken_and_a_new_certificate_is_taken() {
     until(|| tls(&server, &second, &[]).is_some());
     server.signal(Signal::TERM);
     let said = server.ends(0);
-    assert_eq!(said.matches("the old one stays").count(), 1, "{said}");
+    assert_eq!(said.matches("those known before stay").count(), 1, "{said}");
 }
 
 #[test]
