@@ -58,13 +58,13 @@ impl Store for MemoryStore {
         Ok(self.tables().views.get(key).cloned())
     }
 
-    async fn put_view(&self, key: &str, view: &View) -> Result<Written, Infallible> {
+    async fn put_view(&self, key: &str, before: Option<&View>, next: &View) -> Result<Written, Infallible> {
         let mut tables = self.tables();
-        let stored = tables.views.get(key).map_or(0, |view| view.version);
-        if stored + 1 != view.version {
+        let version = |view: &View| view.version;
+        if tables.views.get(key).map(version) != before.map(version) {
             return Ok(Written::Conflict);
         }
-        tables.views.insert(key.into(), view.clone());
+        tables.views.insert(key.into(), next.clone());
         Ok(Written::Done)
     }
 

@@ -76,7 +76,8 @@ pub struct Page {
 ///   one position one is `New`.
 /// - `rows` yields each row with after < position <= through once, in the order of positions; a
 ///   page is as long as the store likes, and `more` is set until the last.
-/// - `put_view` writes only if the stored version is `view.version - 1` (0 = there is no view).
+/// - `put_view` puts `next` in the place of `before`, as it was read; it writes only if the stored
+///   version is still that of `before` (none = there is no view). `next.version` is one higher.
 /// - `delete_rows` deletes what it can, and names what it did not; positions without a row count
 ///   as deleted.
 /// - `keep_late` and `keep_quarantined` keep the whole. `keep_late` keeps the first event at a key's
@@ -88,8 +89,13 @@ pub trait Store: Sync {
 
     /// The view of a key.
     fn view(&self, key: &str) -> impl Future<Output = Result<Option<View>, Self::Error>> + Send;
-    /// Stores a view under its version.
-    fn put_view(&self, key: &str, view: &View) -> impl Future<Output = Result<Written, Self::Error>> + Send;
+    /// Replaces a view by its next version.
+    fn put_view(
+        &self,
+        key: &str,
+        before: Option<&View>,
+        next: &View,
+    ) -> impl Future<Output = Result<Written, Self::Error>> + Send;
     /// The row at a position.
     fn row(&self, key: &str, position: &Position) -> impl Future<Output = Result<Option<Row>, Self::Error>> + Send;
     /// Inserts a row if absent.

@@ -31,6 +31,9 @@ pub struct View {
     pub snapshot: Option<Snapshot>,
     /// Rows at or below are deleted, or about to be: history is complete only while this is `None`.
     pub trimmed_to: Option<Position>,
+    /// Rows may be stored that were never folded: whoever comes next must refold.
+    #[serde(default)]
+    pub behind: bool,
 }
 
 /// A state, how far it goes, and how many events are in it.
@@ -97,6 +100,7 @@ impl View {
             events: folded.events,
             snapshot,
             trimmed_to: None,
+            behind: false,
         }
     }
 
@@ -112,6 +116,12 @@ impl View {
         self.events - self.snapshot.as_ref().map_or(0, |snapshot| snapshot.events)
     }
 
+    /// Whether the key was erased and nothing of it came since: its snapshot is that of no events.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.events == 0 && self.snapshot.is_some()
+    }
+
     /// The folded part.
     #[must_use]
     pub fn folded(&self) -> Folded {
@@ -122,6 +132,7 @@ impl View {
     pub fn replace(&mut self, folded: Folded) {
         self.state = folded.state;
         self.events = folded.events;
+        self.behind = false;
         if folded.folded_to > self.folded_to {
             self.folded_to = folded.folded_to;
         }

@@ -76,6 +76,7 @@ impl Record {
             events: self.events,
             snapshot,
             trimmed_to: self.trimmed_to.clone(),
+            behind: false, // a row and its fold are one commit
         }
     }
 

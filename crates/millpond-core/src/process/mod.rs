@@ -5,9 +5,11 @@ pub mod snapshot;
 pub mod trigger;
 pub mod trim;
 
+use crate::join::Join;
 use crate::position::Position;
 use crate::reject::Rejection;
 use crate::store::{Page, Row, Store};
+use crate::verify::{Difference, verify};
 
 /// Attempts at a conditional write before a driver gives its key back.
 pub const ATTEMPTS_MAX: u32 = 16;
@@ -42,6 +44,17 @@ pub enum Error<E> {
         /// The last deleted position.
         trimmed_to: Position,
     },
+}
+
+/// Folds a key anew from its snapshot and tail, and compares with its view: none if all is well, or
+/// nothing is stored.
+///
+/// # Errors
+/// If the store fails, or a row is unreadable.
+pub async fn verified<S: Store>(store: &S, join: &Join, key: &str) -> Result<Vec<Difference>, Error<S::Error>> {
+    let Some(view) = store.view(key).await? else { return Ok(Vec::new()) };
+    let tail = all_rows(store, key, view.through(), None).await?;
+    verify(join, &view, &tail).map_err(|source| Error::Unreadable { key: key.into(), source })
 }
 
 /// All rows of a range: every page.

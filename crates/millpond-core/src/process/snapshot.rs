@@ -37,7 +37,7 @@ pub async fn snapshot<S: Store>(
         }
         // A view of another definition is no base; its version is, for the conditional write.
         let version = stored.as_ref().map_or(0, |view| view.version);
-        let base = stored.filter(|view| view.fingerprint == join.fingerprint());
+        let base = stored.clone().filter(|view| view.fingerprint == join.fingerprint());
         let mut view = base.unwrap_or_else(|| View::unstored(join, Folded::from_snapshot(join, None), None));
         let tail = all_rows(store, key, view.through(), None).await?;
         let decision =
@@ -50,7 +50,7 @@ pub async fn snapshot<S: Store>(
         view.snapshot = Some(*snapshot);
         view.replace(*folded);
         view.version = version + 1;
-        if store.put_view(key, &view).await? == Written::Done {
+        if store.put_view(key, stored.as_ref(), &view).await? == Written::Done {
             return Ok(Snapshotted { closed: true, events, tail_events });
         }
     }

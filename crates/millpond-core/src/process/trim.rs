@@ -2,8 +2,9 @@
 
 use super::{ATTEMPTS_MAX, Error};
 use crate::position::Position;
-use crate::store::{Page, Store, Written};
+use crate::store::{Page, Row, Store, Written};
 use crate::trim::{TrimDecision, decide};
+use crate::view::View;
 
 /// How often rows that the store did not delete are tried again, in one run.
 const LEFTOVERS_MAX: u32 = 8;
@@ -22,11 +23,26 @@ pub struct Trimmed {
 /// # Errors
 /// See [`Error`]; what is left over goes with the next trim.
 pub async fn trim<S: Store>(store: &S, key: &str) -> Result<Trimmed, Error<S::Error>> {
+    trim_archived(store, key, async |_| Ok(())).await
+}
+
+/// As [`trim`]; each page of rows is given to `archive` before it goes.
+///
+/// # Errors
+/// See [`Error`]; nothing is deleted that was not archived.
+pub async fn trim_archived<S: Store>(
+    store: &S,
+    key: &str,
+    archive: impl AsyncFn(&[Row]) -> Result<(), S::Error>,
+) -> Result<Trimmed, Error<S::Error>> {
     let Some(through) = mark(store, key).await? else { return Ok(Trimmed::default()) };
     let mut done = Trimmed::default();
     let mut after: Option<Position> = None;
     loop {
         let Page { rows, more } = store.rows(key, after.as_ref(), Some(&through)).await?;
+        if !rows.is_empty() {
+            archive(&rows).await?;
+        }
         let positions: Vec<Position> = rows.into_iter().map(|row| row.position).collect();
         let left = delete(store, key, &positions).await?;
         done.deleted += positions.len() as u64 - left;
@@ -43,13 +59,13 @@ async fn mark<S: Store>(store: &S, key: &str) -> Result<Option<Position>, Error<
     for _ in 0..ATTEMPTS_MAX {
         let stored = store.view(key).await?;
         let TrimDecision::DeleteThrough(through) = decide(stored.as_ref()) else { return Ok(None) };
-        let Some(mut view) = stored else { return Ok(None) };
-        if view.trimmed_to.as_ref() == Some(&through) {
+        let Some(stored) = stored else { return Ok(None) };
+        if stored.trimmed_to.as_ref() == Some(&through) {
             return Ok(Some(through));
         }
-        view.trimmed_to = Some(through.clone());
-        view.version += 1;
-        if store.put_view(key, &view).await? == Written::Done {
+        let version = stored.version + 1;
+        let marked = View { version, trimmed_to: Some(through.clone()), ..stored.clone() };
+        if store.put_view(key, Some(&stored), &marked).await? == Written::Done {
             return Ok(Some(through));
         }
     }

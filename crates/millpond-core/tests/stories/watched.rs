@@ -58,13 +58,13 @@ impl Store for Watched {
         self.inner.view(key).await
     }
 
-    async fn put_view(&self, key: &str, view: &View) -> Result<Written, Infallible> {
+    async fn put_view(&self, key: &str, before: Option<&View>, next: &View) -> Result<Written, Infallible> {
         let meanwhile = self.meanwhile.lock().expect("no test panics with the lock").pop_front();
         if let Some(act) = meanwhile {
             act(&self.inner);
         }
         self.count(|calls| calls.views_written += 1);
-        self.inner.put_view(key, view).await
+        self.inner.put_view(key, before, next).await
     }
 
     async fn row(&self, key: &str, position: &Position) -> Result<Option<Row>, Infallible> {
