@@ -4,6 +4,7 @@
 
 pub mod conformance;
 pub mod events;
+pub mod mapping;
 pub mod naive;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

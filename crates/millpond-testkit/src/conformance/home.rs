@@ -6,7 +6,7 @@ use millpond_core::memory::MemoryStore;
 use millpond_core::process::consumer::{Boundary, Outcome, consume};
 use millpond_core::process::{snapshot::snapshot, trigger::trigger, trim::trim};
 use millpond_core::snapshot::Closing;
-use millpond_core::store::{Row, Store};
+use millpond_core::store::{LateEvent, Quarantined, Row, Store};
 use millpond_core::verify::verify;
 use millpond_core::{Join, Position, Reason, View};
 use pollster::block_on;
@@ -57,39 +57,74 @@ pub trait Home {
     fn verify(&self) -> usize;
 }
 
-/// The reference home: the memory store and the drivers, one key a trigger, one event at a time.
-pub struct MemoryHome {
-    join: Join,
-    store: MemoryStore,
+/// A store that shows what it keeps.
+pub trait Shown: Store {
+    /// All keys with a view, in order.
+    fn keys(&self) -> Vec<String>;
+    /// The late queue, in the order of key and position.
+    fn late(&self) -> Vec<LateEvent>;
+    /// The quarantine, in any order.
+    fn quarantined(&self) -> Vec<Quarantined>;
 }
+
+impl Shown for MemoryStore {
+    fn keys(&self) -> Vec<String> {
+        self.keys()
+    }
+
+    fn late(&self) -> Vec<LateEvent> {
+        self.late()
+    }
+
+    fn quarantined(&self) -> Vec<Quarantined> {
+        self.quarantined()
+    }
+}
+
+/// A store and the drivers, one key a trigger, one event at a time.
+pub struct StoreHome<S> {
+    join: Join,
+    store: S,
+}
+
+/// The reference home.
+pub type MemoryHome = StoreHome<MemoryStore>;
 
 impl MemoryHome {
     /// An empty home of a join with the same definition.
+    #[must_use]
+    pub fn new(join: &Join) -> Self {
+        Self::over(join, MemoryStore::default())
+    }
+}
+
+impl<S: Shown> StoreHome<S> {
+    /// A home of a join with the same definition, over an empty store.
     ///
     /// # Panics
     /// Never: the definition was parsed before.
     #[must_use]
-    pub fn new(join: &Join) -> Self {
+    pub fn over(join: &Join, store: S) -> Self {
         let join = Join::parse(join.source_text()).expect("a join's text is right");
-        Self { join, store: MemoryStore::default() }
+        Self { join, store }
     }
 
     /// What it keeps its rows in.
     #[must_use]
-    pub fn store(&self) -> &MemoryStore {
+    pub fn store(&self) -> &S {
         &self.store
     }
 
     fn view(&self, key: &str) -> Option<View> {
-        block_on(self.store.view(key)).expect("memory does not fail")
+        block_on(self.store.view(key)).expect("the store does not fail")
     }
 }
 
-impl Home for MemoryHome {
+impl<S: Shown> Home for StoreHome<S> {
     fn ingest(&mut self, events: &[Vec<u8>], now: u64) -> Vec<Vec<OutcomeKind>> {
         let one = |bytes: &Vec<u8>| {
             let outcomes = block_on(consume(&self.store, &self.join, bytes, now, Boundary::Snapshot));
-            let outcomes = outcomes.expect("memory does not fail");
+            let outcomes = outcomes.expect("the store does not fail");
             for outcome in &outcomes {
                 if let Outcome::Accepted { key, row } = outcome {
                     let row = std::slice::from_ref(row);
@@ -127,7 +162,7 @@ impl Home for MemoryHome {
         let through = self.through(key);
         loop {
             let after = rows.last().map(|row| &row.position).or(through.as_ref());
-            let page = block_on(self.store.rows(key, after, None)).expect("memory does not fail");
+            let page = block_on(self.store.rows(key, after, None)).expect("the store does not fail");
             rows.extend(page.rows);
             if !page.more {
                 return rows;

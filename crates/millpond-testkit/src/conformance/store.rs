@@ -50,8 +50,12 @@ fn insert<S: Store>(store: &S, key: &str, row: &Row) -> Inserted {
     block_on(store.insert_row(key, row)).expect("insert_row")
 }
 
-fn put<S: Store>(store: &S, key: &str, view: &View) -> Written {
-    block_on(store.put_view(key, view)).expect("put_view")
+/// Puts a view over what is stored if its version is the next one, and else over what it takes to
+/// be stored: the version before, or nothing.
+fn put<S: Store>(store: &S, key: &str, next: &View) -> Written {
+    let before = stored(store, key).filter(|stored| stored.version + 1 == next.version);
+    let before = before.or_else(|| (next.version > 1).then(|| view(next.version - 1, 0)));
+    block_on(store.put_view(key, before.as_ref(), next)).expect("put_view")
 }
 
 fn stored<S: Store>(store: &S, key: &str) -> Option<View> {
