@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 /// A crate of ours, and what must not be among all that it builds upon.
-const NEVER: [(&str, &[&str]); 5] = [
+const NEVER: [(&str, &[&str]); 6] = [
     (
         "millpond-core",
         &["tokio", "async-std", "smol", "fjall", "axum", "hyper", "aws-*", "rand", "getrandom", "millpond-store"],
@@ -14,6 +14,7 @@ const NEVER: [(&str, &[&str]); 5] = [
     ("millpond-store", &["tokio", "async-std", "smol", "axum", "hyper", "aws-*"]),
     ("millpond-client", &["fjall", "axum", "aws-*", "millpond-core", "millpond-store", "millpond"]),
     ("millpond", &["aws-*", "lambda_runtime"]),
+    ("millpond-aws", &["fjall", "axum", "aws-lc-*", "millpond-client", "millpond-store", "millpond"]),
     ("millpond-testkit", &["tokio", "fjall", "axum", "aws-*", "millpond-store", "millpond"]),
 ];
 
@@ -43,9 +44,11 @@ pub(crate) fn check() -> Result<()> {
             }
         }
     }
-    for (used, licence) in all_below("millpond")? {
-        if !allowed(&licence) {
-            faults.push(format!("`{used}` has the licence `{licence}`, which is not on the list"));
+    for program in ["millpond", "millpond-aws"] {
+        for (used, licence) in all_below(program)? {
+            if !allowed(&licence) {
+                faults.push(format!("`{used}` has the licence `{licence}`, which is not on the list"));
+            }
         }
     }
     ensure!(faults.is_empty(), "dependency rules are broken:\n  {}", faults.join("\n  "));

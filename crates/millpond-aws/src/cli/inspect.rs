@@ -1,0 +1,107 @@
+//! What is stored of keys, and whether it is right.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use millpond_core::process::{Error, verified};
+use millpond_core::store::Store;
+use serde_json::json;
+
+use super::session::Session;
+use crate::items;
+
+/// What a command ends with when a key has no view.
+const NOT_FOUND: u8 = 4;
+/// What `verify` ends with when it finds a difference.
+const DIFFERENT: u8 = 5;
+
+pub(super) async fn view(session: &Session, key: &str, all: bool) -> Result<ExitCode> {
+    let invocation = session.invocation();
+    let store = session.deployment.store(&invocation).that_heals();
+    let view = store.view(key).await?;
+    let Some(view) = view.filter(|view| all || !view.is_erased()) else {
+        eprintln!("there is no view of key `{key}`");
+        return Ok(ExitCode::from(NOT_FOUND));
+    };
+    let document = view.state.document(&session.deployment.join, key);
+    if !all {
+        println!("{document}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let document: serde_json::Value = serde_json::from_str(&document)?;
+    let snapshot = view.snapshot.as_ref().map(|snapshot| {
+        json!({"through": snapshot.through.to_string(), "events": snapshot.events, "closedAt": snapshot.closed_at})
+    });
+    let beside = json!({
+        "document": document,
+        "version": view.version,
+        "fingerprint": view.fingerprint.to_string(),
+        "events": view.events,
+        "foldedTo": view.folded_to.to_string(),
+        "snapshot": snapshot,
+        "trimmedTo": view.trimmed_to.as_ref().map(ToString::to_string),
+        "behind": view.behind,
+    });
+    println!("{}", serde_json::to_string_pretty(&beside)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn events(session: &Session, key: &str) -> Result<()> {
+    let invocation = session.invocation();
+    let store = session.deployment.store(&invocation);
+    let mut after = None;
+    loop {
+        let page = store.rows(key, after.as_ref(), None).await?;
+        for row in &page.rows {
+            let event: Box<serde_json::value::RawValue> = serde_json::from_str(&row.body)?;
+            println!("{}", json!({"position": row.position.to_string(), "putAt": row.put_at, "event": event}));
+        }
+        after = page.rows.last().map(|row| row.position.clone());
+        if !page.more {
+            return Ok(());
+        }
+    }
+}
+
+pub(super) async fn verify(session: &Session, key: Option<&str>) -> Result<ExitCode> {
+    let (mut keys, mut differences) = (0_u64, 0_u64);
+    let mut one = async |key: &str| -> Result<()> {
+        let invocation = session.invocation();
+        let store = session.deployment.store(&invocation).that_heals();
+        keys += 1;
+        match verified(&store, &session.deployment.join, key).await {
+            Ok(found) => {
+                differences += found.len() as u64;
+                for found in found {
+                    println!("{key}: {}: stored {}, events say {}", found.what, found.stored, found.refolded);
+                }
+                Ok(())
+            }
+            Err(Error::Store(error)) => Err(error.into()),
+            Err(error) => {
+                differences += 1;
+                println!("{error}");
+                Ok(())
+            }
+        }
+    };
+    match key {
+        Some(key) => one(key).await?,
+        None => {
+            let mut start = None;
+            loop {
+                let invocation = session.invocation();
+                let (page, next) = session.deployment.store(&invocation).view_items(start).await?;
+                for key in page.iter().filter_map(|item| items::view_key(item)) {
+                    one(key).await?;
+                }
+                start = next;
+                if start.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+    println!("{}", json!({"keys": keys, "differences": differences}));
+    Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}

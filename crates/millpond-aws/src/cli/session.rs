@@ -1,0 +1,137 @@
+//! A deployment as its commands reach it: what its stack says, and the clients.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_cloudformation::types::Stack;
+use tokio::time::Instant;
+
+use super::Place;
+use crate::aws::pace::Pace;
+use crate::environment;
+use crate::handlers::{Deployment, Invocation};
+use crate::meter::Meter;
+
+/// How long a command tries again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A stack, or what is known of one that is not there yet.
+pub(super) struct Stacks {
+    pub(super) config: SdkConfig,
+    pub(super) cloudformation: aws_sdk_cloudformation::Client,
+    pub(super) stage: String,
+    pub(super) service: String,
+}
+
+/// A deployment.
+pub(super) struct Session {
+    pub(super) stacks: Stacks,
+    pub(super) parameters: BTreeMap<String, String>,
+    pub(super) outputs: BTreeMap<String, String>,
+    pub(super) deployment: Deployment,
+}
+
+/// What a stack was given, by name.
+pub(super) fn parameters(stack: &Stack) -> BTreeMap<String, String> {
+    let pair = |parameter: &aws_sdk_cloudformation::types::Parameter| {
+        Some((parameter.parameter_key()?.to_owned(), parameter.parameter_value()?.to_owned()))
+    };
+    stack.parameters().iter().filter_map(pair).collect()
+}
+
+impl Stacks {
+    pub(super) async fn open(place: &Place, service: &str) -> Self {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(environment::http());
+        if let Some(url) = &place.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        if let Some(region) = &place.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        let config = loader.load().await;
+        let cloudformation = aws_sdk_cloudformation::Client::new(&config);
+        Self { config, cloudformation, stage: place.stage.clone(), service: service.to_owned() }
+    }
+
+    /// The stack's name.
+    pub(super) fn name(&self) -> String {
+        format!("{}-{}", self.stage, self.service)
+    }
+
+    /// The stack; `None` if there is none.
+    pub(super) async fn stack(&self) -> Result<Option<Stack>> {
+        match self.cloudformation.describe_stacks().stack_name(self.name()).send().await {
+            Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next()),
+            Err(error) if error.message().is_some_and(|message| message.contains("does not exist")) => Ok(None),
+            Err(error) => bail!("asking for the stack {}: {}", self.name(), DisplayErrorContext(error)),
+        }
+    }
+}
+
+impl Session {
+    pub(super) async fn open(place: &Place) -> Result<Self> {
+        let service = place.service.as_deref();
+        let service = service.context("which deployment? Give --service NAME, or set MILLPOND_SERVICE")?;
+        let stacks = Stacks::open(place, service).await;
+        let stack = stacks.stack().await?;
+        let stack = stack.with_context(|| {
+            let name = stacks.name();
+            format!("there is no stack {name}: `millpond-aws deploy JOIN.toml --stage {}` makes one", stacks.stage)
+        })?;
+        let output = |output: &aws_sdk_cloudformation::types::Output| {
+            Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()))
+        };
+        let outputs: BTreeMap<String, String> = stack.outputs().iter().filter_map(output).collect();
+        let parameters = parameters(&stack);
+        if outputs.is_empty() {
+            let status = stack.stack_status().map_or("unknown", |status| status.as_str());
+            bail!("the stack {} is not complete: {status}", stacks.name());
+        }
+        let clients = environment::clients_of(&stacks.config);
+        let variable = |name: &str| {
+            Some(match name {
+                "SERVICE" => stacks.name(),
+                "GENERATION" => parameters.get("Generation")?.clone(),
+                "STREAM_NAME" => outputs.get("Stream")?.clone(),
+                "EVENTS_TABLE_NAME" => outputs.get("EventsTable")?.clone(),
+                "VIEW_TABLE_NAME" => outputs.get("ViewTable")?.clone(),
+                "LATE_QUEUE_URL" => outputs.get("LateQueue")?.clone(),
+                "QUARANTINE_QUEUE_URL" => outputs.get("QuarantineQueue")?.clone(),
+                "SNAPSHOT_QUEUE_URL" => outputs.get("SnapshotQueue")?.clone(),
+                "TRIM_QUEUE_URL" => outputs.get("TrimQueue")?.clone(),
+                "BUCKET_NAME" => outputs.get("Bucket")?.clone(),
+                "SNAPSHOTS_SINCE" => parameters.get("SnapshotsSince")?.clone(),
+                "MARGIN_SECONDS" => parameters.get("MarginSeconds")?.clone(),
+                "ARCHIVE" => parameters.get("Archive")?.clone(),
+                _ => return None,
+            })
+        };
+        let code = |name: &str| parameters.get(name).with_context(|| format!("the stack has no parameter {name}"));
+        let definition = super::package::definition_object(code("CodeKey")?);
+        let object = clients.s3.get_object().bucket(code("CodeBucket")?).key(&definition).send().await;
+        let object = object.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)));
+        let object = object.with_context(|| format!("reading the definition, {definition}"))?;
+        let definition = String::from_utf8(object.body.collect().await?.to_vec())?;
+        let deployment = environment::deployment(variable, &definition, clients)?;
+        Ok(Self { stacks, parameters, outputs, deployment })
+    }
+
+    /// As if a function was invoked.
+    pub(super) fn invocation(&self) -> Invocation {
+        let pace = Pace::new(Instant::now() + PATIENCE, fastrand::u64(..));
+        Invocation { now, pace, meter: Meter::default(), trace: None }
+    }
+
+    /// The full name of a function.
+    pub(super) fn function(&self, function: &str) -> String {
+        format!("{}-{function}", self.stacks.name())
+    }
+}
+
+/// Milliseconds since 1970 UTC.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,327 @@
+//! A small AWS inside the test: the real SDK's requests, answered by an emulator of DynamoDB, and by
+//! a few lines each for Kinesis, SQS and S3; with faults between the two, if asked for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use dynoxide::{Database, DynoxideError};
+use millpond_aws::handlers::Clients;
+use serde_json::{Value, json};
+
+pub(crate) const EVENTS: &str = "dev-users-events";
+pub(crate) const VIEW: &str = "dev-users-view";
+pub(crate) const STREAM: &str = "dev-users-stream";
+
+/// What goes wrong, in percent of the calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// Refused before anything was done: throttled, or out of order.
+    pub(crate) refused: u32,
+    /// Done, but the answer is lost.
+    pub(crate) lost: u32,
+    /// Items of a batch that are left undone.
+    pub(crate) partly: u32,
+}
+
+/// A message in a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) id: String,
+    pub(crate) body: String,
+}
+
+/// A record that was put on the stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Put {
+    pub(crate) partition_key: String,
+    pub(crate) data: Vec<u8>,
+}
+
+/// A call that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) operation: String,
+    pub(crate) table: String,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) queues: BTreeMap<String, Vec<Message>>,
+    pub(crate) objects: BTreeMap<String, Vec<u8>>,
+    pub(crate) stream: Vec<Put>,
+    /// The change stream of the events table, as Lambda hands it over.
+    pub(crate) changes: Vec<Value>,
+    pub(crate) calls: Vec<Call>,
+    messages: u64,
+}
+
+/// All of it.
+#[derive(Clone)]
+pub(crate) struct FakeAws {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dynamo: Database,
+    state: Mutex<State>,
+    faults: Mutex<(Faults, fastrand::Rng)>,
+}
+
+impl fmt::Debug for FakeAws {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("FakeAws")
+    }
+}
+
+impl FakeAws {
+    /// An AWS with two empty tables.
+    pub(crate) fn new() -> Self {
+        let dynamo = Database::memory().unwrap();
+        let table = |name: &str, keys: &[(&str, &str)]| {
+            json!({
+                "TableName": name,
+                "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": keys.iter().map(|(name, _)| json!({"AttributeName": name, "AttributeType": "S"})).collect::<Vec<_>>(),
+                "KeySchema": keys.iter().map(|(name, kind)| json!({"AttributeName": name, "KeyType": kind})).collect::<Vec<_>>(),
+            })
+        };
+        for request in [table(EVENTS, &[("id", "HASH"), ("sequence", "RANGE")]), table(VIEW, &[("id", "HASH")])] {
+            dynamo.create_table(serde_json::from_value(request).unwrap()).unwrap();
+        }
+        let faults = Mutex::new((Faults::default(), fastrand::Rng::with_seed(0)));
+        Self { inner: Arc::new(Inner { dynamo, state: Mutex::default(), faults }) }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap()
+    }
+
+    /// From now on, so much goes wrong.
+    pub(crate) fn faults(&self, faults: Faults, seed: u64) {
+        *self.inner.faults.lock().unwrap() = (faults, fastrand::Rng::with_seed(seed));
+    }
+
+    /// The messages of a queue, which stay.
+    pub(crate) fn messages(&self, queue: &str) -> Vec<Message> {
+        self.state().queues.get(queue).cloned().unwrap_or_default()
+    }
+
+    /// The messages of a queue, which go.
+    pub(crate) fn receive(&self, queue: &str) -> Vec<Message> {
+        self.state().queues.remove(queue).unwrap_or_default()
+    }
+
+    /// Clients that reach nothing else.
+    pub(crate) fn clients(&self) -> Clients {
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .http_client(SharedHttpClient::new(self.clone()))
+            .retry_config(aws_config::retry::RetryConfig::disabled())
+            .endpoint_url("http://aws.test")
+            .build();
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        Clients {
+            dynamo: aws_sdk_dynamodb::Client::new(&config),
+            kinesis: aws_sdk_kinesis::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+        }
+    }
+
+    async fn call(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        tokio::task::yield_now().await; // others may come in between
+        if let Some(refused) = self.refused() {
+            return Ok(refused);
+        }
+        let response = self.inner.answer(&request, self.undone());
+        tokio::task::yield_now().await;
+        if self.chance(|faults| faults.lost) {
+            return Err(ConnectorError::timeout("the answer is lost".into()));
+        }
+        Ok(response)
+    }
+
+    fn chance(&self, percent: impl Fn(&Faults) -> u32) -> bool {
+        let (faults, chance) = &mut *self.inner.faults.lock().unwrap();
+        chance.u32(..100) < percent(faults)
+    }
+
+    fn refused(&self) -> Option<HttpResponse> {
+        const REFUSALS: [(u16, &str); 4] = [
+            (400, "ProvisionedThroughputExceededException"),
+            (400, "ThrottlingException"),
+            (500, "InternalServerError"),
+            (503, "ServiceUnavailable"),
+        ];
+        if !self.chance(|faults| faults.refused) {
+            return None;
+        }
+        let (status, kind) = REFUSALS[self.inner.faults.lock().unwrap().1.usize(..REFUSALS.len())];
+        Some(response(status, json!({"__type": kind, "message": "not now"}).to_string()))
+    }
+
+    /// Which items of a batch are left undone.
+    fn undone(&self) -> impl FnMut() -> bool {
+        move || self.chance(|faults| faults.partly)
+    }
+}
+
+impl HttpConnector for FakeAws {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(self.clone().call(request))
+    }
+}
+
+impl HttpClient for FakeAws {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl Inner {
+    fn answer(&self, request: &HttpRequest, undone: impl FnMut() -> bool) -> HttpResponse {
+        let body = request.body().bytes().expect("bodies are in memory");
+        let Some(target) = request.headers().get("x-amz-target") else { return self.object(request, body) };
+        let (service, operation) = target.split_once('.').unwrap();
+        let text = std::str::from_utf8(body).unwrap();
+        let answer = match service {
+            "DynamoDB_20120810" => self.dynamo(operation, text, undone),
+            "Kinesis_20131202" => Ok(self.kinesis(operation, &serde_json::from_str(text).unwrap(), undone)),
+            "AmazonSQS" => Ok(self.queue(operation, &serde_json::from_str(text).unwrap())),
+            service => panic!("no fake of {service}"),
+        };
+        match answer {
+            Ok(answer) => response(200, answer),
+            Err(error) => response(error.status_code(), error.to_json()),
+        }
+    }
+
+    fn dynamo(&self, operation: &str, body: &str, mut undone: impl FnMut() -> bool) -> Result<String, DynoxideError> {
+        let db = &self.dynamo;
+        let mut request: Value = serde_json::from_str(body).unwrap();
+        let table = request["TableName"].as_str().unwrap_or_default().to_owned();
+        self.state.lock().unwrap().calls.push(Call { operation: operation.to_owned(), table: table.clone() });
+        Ok(match operation {
+            "GetItem" => json(db.get_item(read(request))?),
+            "PutItem" => {
+                let item = request["Item"].clone();
+                let answer = json(db.put_item(read(request))?);
+                if table == EVENTS {
+                    self.change("INSERT", &item);
+                }
+                answer
+            }
+            "UpdateItem" => json(db.update_item(read(request))?),
+            "DeleteItem" => json(db.delete_item(read(request))?),
+            "Query" => json(db.query(read(request))?),
+            "Scan" => json(db.scan(read(request))?),
+            "TransactWriteItems" => json(db.transact_write_items(read(request))?),
+            "BatchWriteItem" => {
+                let requests = request["RequestItems"][EVENTS].as_array_mut().unwrap();
+                assert!(requests.len() <= 25, "more than DynamoDB takes");
+                let (left, done): (Vec<_>, Vec<_>) = requests.drain(..).partition(|_| undone());
+                requests.extend(done.clone());
+                let mut answer = json!({"UnprocessedItems": {}});
+                if !done.is_empty() {
+                    answer = serde_json::to_value(db.batch_write_item(read(request))?).unwrap();
+                    done.iter().for_each(|request| self.change("REMOVE", &request["DeleteRequest"]["Key"]));
+                }
+                if !left.is_empty() {
+                    answer["UnprocessedItems"] = json!({EVENTS: left});
+                }
+                answer.to_string()
+            }
+            operation => panic!("no fake of dynamodb:{operation}"),
+        })
+    }
+
+    /// A record of the change stream.
+    fn change(&self, name: &str, image: &Value) {
+        let mut state = self.state.lock().unwrap();
+        let sequence_number = format!("{}00000000000{:012}", 1, state.changes.len());
+        let image_of = if name == "REMOVE" { "OldImage" } else { "NewImage" };
+        state.changes.push(json!({
+            "eventID": format!("{:032x}", sequence_number.len()),
+            "eventName": name,
+            "eventVersion": "1.1",
+            "eventSource": "aws:dynamodb",
+            "awsRegion": "eu-central-1",
+            "dynamodb": {
+                "ApproximateCreationDateTime": 1_760_000_000,
+                "Keys": {"id": image["id"], "sequence": image["sequence"]},
+                image_of: image,
+                "SequenceNumber": sequence_number,
+                "SizeBytes": 99,
+                "StreamViewType": "NEW_IMAGE",
+            },
+        }));
+    }
+
+    fn kinesis(&self, operation: &str, request: &Value, mut undone: impl FnMut() -> bool) -> String {
+        assert_eq!((operation, request["StreamName"].as_str()), ("PutRecords", Some(STREAM)));
+        let mut state = self.state.lock().unwrap();
+        let mut failed = 0;
+        let mut one = |record: &Value| {
+            if undone() {
+                failed += 1;
+                return json!({"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down"});
+            }
+            let data = BASE64_STANDARD.decode(record["Data"].as_str().unwrap()).unwrap();
+            let partition_key = record["PartitionKey"].as_str().unwrap().to_owned();
+            state.stream.push(Put { partition_key, data });
+            json!({"SequenceNumber": format!("4966{:052}", state.stream.len()), "ShardId": "shardId-000000000000"})
+        };
+        let records: Vec<Value> = request["Records"].as_array().unwrap().iter().map(&mut one).collect();
+        json!({"FailedRecordCount": failed, "Records": records}).to_string()
+    }
+
+    fn queue(&self, operation: &str, request: &Value) -> String {
+        assert_eq!(operation, "SendMessage");
+        let mut state = self.state.lock().unwrap();
+        state.messages += 1;
+        let id = format!("{:08}-0000-0000-0000-000000000000", state.messages);
+        let queue = request["QueueUrl"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        let body = request["MessageBody"].as_str().unwrap().to_owned();
+        assert!(body.len() <= 256 * 1024, "more than a queue takes");
+        state.queues.entry(queue).or_default().push(Message { id: id.clone(), body });
+        json!({"MessageId": id}).to_string()
+    }
+
+    fn object(&self, request: &HttpRequest, body: &[u8]) -> HttpResponse {
+        assert_eq!(request.method(), "PUT");
+        let path = request.uri().split_once("aws.test/").map_or(request.uri(), |(_, path)| path);
+        let path = path.split('?').next().unwrap().to_owned();
+        self.state.lock().unwrap().objects.insert(path, body.to_vec());
+        response(200, String::new())
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(request: Value) -> T {
+    serde_json::from_value(request).unwrap()
+}
+
+fn json(answer: impl serde::Serialize) -> String {
+    serde_json::to_string(&answer).unwrap()
+}
+
+fn response(status: u16, body: String) -> HttpResponse {
+    HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))
+}
+
+/// How long tests let calls be tried again: by the clock of a runtime that is paused.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
