@@ -118,20 +118,6 @@ impl DynamoStore<'_> {
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
     }
 
-    /// A view is written whole, and in one transaction with its snapshot if that has an item of its
-    /// own and is a new one.
-    async fn put_items(&self, key: &str, before: Option<&View>, next: &View) -> Result<Written, Error> {
-        let Ok(items) = items::view_items(self.join, key, next, self.generation) else {
-            return self.mark_overflow(key, before, next).await;
-        };
-        let snapshot_before = before.and_then(|before| before.snapshot.as_ref());
-        let is_new = snapshot_before.map(|snapshot| &snapshot.through) != next.through();
-        match items.snapshot.filter(|_| is_new) {
-            None => self.put_view_item(before, items.view).await,
-            Some(snapshot) => self.put_both(before, items.view, snapshot).await,
-        }
-    }
-
     async fn put_view_item(&self, before: Option<&View>, item: Item) -> Result<Written, Error> {
         let over = Over::new(before);
         let call = || async {
@@ -287,7 +273,16 @@ impl Store for DynamoStore<'_> {
     }
 
     async fn put_view(&self, key: &str, before: Option<&View>, next: &View) -> Result<Written, Error> {
-        self.put_items(key, before, next).await
+        let Ok(items) = items::view_items(self.join, key, next, self.generation) else {
+            return self.mark_overflow(key, before, next).await;
+        };
+        let snapshot_before = before.and_then(|before| before.snapshot.as_ref());
+        let is_new = snapshot_before.map(|snapshot| &snapshot.through) != next.through();
+        match items.snapshot.filter(|_| is_new) {
+            None => self.put_view_item(before, items.view).await,
+            // The snapshot has an item of its own: both or none.
+            Some(snapshot) => self.put_both(before, items.view, snapshot).await,
+        }
     }
 
     async fn row(&self, key: &str, position: &Position) -> Result<Option<Row>, Error> {

@@ -1,6 +1,7 @@
 //! The five functions: each reads its payload, runs a process of the core over it, and says which
 //! of its records are to come again.
 
+pub mod asked;
 pub mod command;
 pub mod consumer;
 pub mod payload;

@@ -4,22 +4,9 @@ use millpond_core::process::snapshot;
 use millpond_core::snapshot::Closing;
 use serde::Serialize;
 
-use super::payload::{NotForThis, Payload};
-use super::trim::each_asked;
-use super::{BatchAnswer, Deployment, Failed, Invocation, Snapshots};
+use super::asked::{Answer, each_key};
+use super::{Deployment, Failed, Invocation, Snapshots};
 use crate::meter::Metric;
-
-const EXPECTED: &str = "an event of SQS with `Records`, or `{\"key\": \"…\"}`";
-
-/// What became of the keys.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Answer {
-    /// Of a mapping.
-    Batch(BatchAnswer),
-    /// By hand.
-    Keys(Vec<Snapshotted>),
-}
 
 /// What became of a key.
 #[derive(Debug, Serialize)]
@@ -37,19 +24,8 @@ pub(super) async fn snapshot(
     deployment: &Deployment,
     payload: &[u8],
     invocation: &Invocation,
-) -> Result<Answer, Failed> {
-    let one = async |key: &str| close(deployment, key, invocation).await;
-    match Payload::read(payload, EXPECTED)? {
-        Payload::Records(records) => Ok(Answer::Batch(each_asked(&records, invocation, one).await)),
-        Payload::Keys(keys) if keys.is_empty() => Err(NotForThis { expected: EXPECTED, found: None }.into()),
-        Payload::Keys(keys) => {
-            let mut done = Vec::new();
-            for key in keys {
-                done.push(one(&key).await?);
-            }
-            Ok(Answer::Keys(done))
-        }
-    }
+) -> Result<Answer<Snapshotted>, Failed> {
+    each_key(payload, invocation, async |key: &str| close(deployment, key, invocation).await).await
 }
 
 async fn close(deployment: &Deployment, key: &str, invocation: &Invocation) -> Result<Snapshotted, Failed> {
