@@ -46,8 +46,8 @@ pub async fn erase(deployment: &Deployment, key: &str, invocation: &Invocation) 
         }
         attempts += 1;
         if attempts == ATTEMPTS_MAX {
-            let source = "others were faster, every time".into();
-            return Err(Error::Unavailable { what: "erasing a view", attempts, source });
+            let why = "others were faster, every time".to_owned();
+            return Err(Error::Unavailable { what: "erasing a view", attempts, why });
         }
     }
     store.delete_snapshot_item(key).await?;

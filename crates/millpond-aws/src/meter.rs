@@ -42,9 +42,11 @@ pub enum Metric {
     Incomplete,
     /// Batch items that are given back.
     Failed,
+    /// How long ago the oldest record of a batch was put on its stream.
+    Lag,
     /// Snapshots that were made.
     Snapshot,
-    /// How old the oldest event is that a snapshot leaves in the tail.
+    /// How old the snapshot is that a view which was written rests on.
     SnapshotAge,
     /// Rows that were deleted.
     Trimmed,
@@ -71,6 +73,7 @@ impl Metric {
         Self::Overflow,
         Self::Incomplete,
         Self::Failed,
+        Self::Lag,
         Self::Snapshot,
         Self::SnapshotAge,
         Self::Trimmed,
@@ -86,7 +89,7 @@ impl Metric {
 
     fn unit(self) -> &'static str {
         match self {
-            Self::SnapshotAge => "Milliseconds",
+            Self::Lag | Self::SnapshotAge => "Milliseconds",
             Self::ReadUnits | Self::WriteUnits => "None",
             _ => "Count",
         }
@@ -102,7 +105,9 @@ pub struct Meter {
 impl Meter {
     /// Adds to a sum.
     pub fn add(&self, metric: Metric, count: u64) {
-        self.sum(metric, count as f64);
+        if count > 0 {
+            self.sum(metric, count as f64);
+        }
     }
 
     fn sum(&self, metric: Metric, count: f64) {
@@ -117,6 +122,14 @@ impl Meter {
     /// Keeps a value of its own.
     pub fn value(&self, metric: Metric, value: u64) {
         self.counts().entry(metric).or_default().push(value as f64);
+    }
+
+    /// Keeps the highest value.
+    pub fn highest(&self, metric: Metric, value: u64) {
+        let mut counts = self.counts();
+        let values = counts.entry(metric).or_default();
+        let highest = values.first().copied().unwrap_or_default().max(value as f64);
+        *values = vec![highest];
     }
 
     /// What a call to DynamoDB has cost.
@@ -161,12 +174,17 @@ impl Meter {
         });
         for (metric, values) in counts.iter() {
             line[metric.name()] = match values.as_slice() {
-                [value] => json!(value),
-                values => json!(values[values.len().saturating_sub(VALUES_MAX)..]),
+                [value] => plain(*value),
+                values => values[values.len().saturating_sub(VALUES_MAX)..].iter().map(|value| plain(*value)).collect(),
             };
         }
         Some(line.to_string())
     }
+}
+
+/// A number without a point where it needs none.
+fn plain(value: f64) -> Value {
+    if value.fract() == 0.0 { json!(value as u64) } else { json!(value) }
 }
 
 /// What a call is billed for.

@@ -1,6 +1,7 @@
 //! What can go wrong at AWS, and what to do about it.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::items::Damaged;
 
@@ -8,22 +9,22 @@ use crate::items::Damaged;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It was tried until there was no more time: it can be asked for again.
-    #[error("{what}: not done in {attempts} attempt(s) before the deadline; it will be tried again: {source}")]
+    #[error("{what}: not done in {attempts} attempt(s) before the deadline; it will be tried again: {why}")]
     Unavailable {
         /// The call.
         what: &'static str,
         /// How often it was tried.
         attempts: u32,
         /// What the last attempt got.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        why: String,
     },
     /// AWS refuses it, and would again.
-    #[error("{what} was refused: {source}")]
+    #[error("{what} was refused: {why}")]
     Refused {
         /// The call.
         what: &'static str,
         /// What AWS said.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        why: String,
     },
     /// An item is not what was stored.
     #[error(transparent)]
@@ -73,9 +74,7 @@ const NOT_NOW: [&str; 9] = [
 ];
 
 /// What to do about a failure of the SDK.
-pub fn advice<E: ProvideErrorMetadata>(
-    error: &SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
-) -> Advice {
+pub fn advice<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Advice {
     match error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => Advice::Again,
         SdkError::ServiceError(service) => {
@@ -83,5 +82,17 @@ pub fn advice<E: ProvideErrorMetadata>(
             if is_not_now || service.raw().status().is_server_error() { Advice::Again } else { Advice::Stop }
         }
         _ => Advice::Stop,
+    }
+}
+
+/// A failure of the SDK in one line: what AWS said, or what kept it from being asked.
+pub fn said<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        (None, _) => DisplayErrorContext(error).to_string(),
     }
 }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::error::{Advice, Error, advice};
+use super::error::{Advice, Error, advice, said};
 
 const FIRST_WAIT: Duration = Duration::from_millis(25);
 const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -66,7 +66,9 @@ impl Pace {
             let error = match timeout_at(self.deadline, call()).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => error,
-                Err(elapsed) => return Err(Error::Unavailable { what, attempts: attempt + 1, source: elapsed.into() }),
+                Err(elapsed) => {
+                    return Err(Error::Unavailable { what, attempts: attempt + 1, why: elapsed.to_string() });
+                }
             };
             let judged = match &error {
                 SdkError::ServiceError(service) => judge(service.err(), attempt),
@@ -75,13 +77,13 @@ impl Pace {
             match judged {
                 Judged::Answer(answer) => return Ok(answer),
                 Judged::ByItsCode if advice(&error) == Advice::Stop => {
-                    return Err(Error::Refused { what, source: error.into() });
+                    return Err(Error::Refused { what, why: said(&error) });
                 }
                 Judged::ByItsCode | Judged::Again => {}
             }
             attempt += 1;
             if !self.wait(attempt).await {
-                return Err(Error::Unavailable { what, attempts: attempt, source: error.into() });
+                return Err(Error::Unavailable { what, attempts: attempt, why: said(&error) });
             }
         }
     }

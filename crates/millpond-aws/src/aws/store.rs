@@ -268,8 +268,8 @@ impl Store for DynamoStore<'_> {
                 break;
             }
         }
-        let source = "others made one snapshot after the other".into();
-        Err(Error::Unavailable { what: "reading a view and its snapshot", attempts: SPLIT_READS_MAX, source })
+        let why = "others made one snapshot after the other".to_owned();
+        Err(Error::Unavailable { what: "reading a view and its snapshot", attempts: SPLIT_READS_MAX, why })
     }
 
     async fn put_view(&self, key: &str, before: Option<&View>, next: &View) -> Result<Written, Error> {

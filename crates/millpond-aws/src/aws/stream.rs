@@ -69,10 +69,10 @@ async fn put_call(
         let refused: Vec<_> =
             left.into_iter().zip(answer.records()).filter(|(_, done)| done.error_code().is_some()).collect();
         let Some((_, why)) = refused.first() else { return Ok(()) };
-        let source = format!("{} record(s): {}", refused.len(), why.error_code().unwrap_or_default()).into();
+        let why = format!("{} record(s): {}", refused.len(), why.error_code().unwrap_or_default());
         attempt += 1;
         if !pace.wait(attempt).await {
-            return Err(Error::Unavailable { what: "kinesis:PutRecords", attempts: attempt, source });
+            return Err(Error::Unavailable { what: "kinesis:PutRecords", attempts: attempt, why });
         }
         left = refused.into_iter().map(|(entry, _)| entry).collect();
     }

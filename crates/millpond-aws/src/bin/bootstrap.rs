@@ -13,15 +13,17 @@ use millpond_aws::handlers::Invocation;
 use millpond_aws::meter::Meter;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Level};
 
 /// What is left of an invocation's time when its calls are not tried again any more.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    tracing_subscriber::fmt().json().flatten_event(true).without_time().with_target(false).init();
     let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let level = variable("LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
+    let log = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level);
+    log.without_time().with_target(false).init();
     let function = variable("_HANDLER").context("the environment has no _HANDLER")?;
     let package = PathBuf::from(variable("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".to_owned()));
     let clients = environment::clients(environment::http()).await;

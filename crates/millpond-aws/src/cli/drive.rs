@@ -5,12 +5,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
 use millpond_core::event::EVENT_BYTES_MAX;
 use serde_json::{Value, json};
 
-use super::session::{Session, now};
+use super::session::{Session, now, told};
 use crate::aws::stream::{Entry, put as put_entries};
 use crate::handlers::command::entry;
 use crate::samples::Sample;
@@ -25,7 +24,7 @@ pub(super) async fn invoke(session: &Session, function: &str, payload: &Value) -
     let lambda = aws_sdk_lambda::Client::new(&session.stacks.config);
     let name = session.function(function);
     let invoked = lambda.invoke().function_name(&name).payload(Blob::new(payload.to_string())).send().await;
-    let invoked = invoked.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)));
+    let invoked = invoked.map_err(told);
     let invoked = invoked.with_context(|| format!("invoking {name}"))?;
     let answer = invoked.payload().map_or(&b"null"[..], AsRef::as_ref);
     let answer: Value = serde_json::from_slice(answer).with_context(|| format!("the answer of {name}"))?;

@@ -1,14 +1,15 @@
 //! `erase`: removes a key wherever it is, and says what only expires.
 
 use anyhow::{Result, bail};
-use aws_sdk_s3::error::DisplayErrorContext;
 use serde_json::json;
 
 use super::deploy::confirmed;
 use super::queue::{Fate, body, each};
+use super::remove::delete_objects;
 use super::session::Session;
 use crate::archive::folder;
 use crate::erase::{Erased, erase as erase_tables};
+use crate::handlers::Deployment;
 
 pub(super) async fn erase(session: &Session, key: &str, yes: bool) -> Result<()> {
     if !yes && !confirmed(&format!("remove all of key `{key}` from {}?", session.stacks.name()))? {
@@ -16,7 +17,8 @@ pub(super) async fn erase(session: &Session, key: &str, yes: bool) -> Result<()>
     }
     let invocation = session.invocation();
     let Erased { view, snapshot, rows } = erase_tables(&session.deployment, key, &invocation).await?;
-    let archived = delete_folder(session, &folder(key)).await?;
+    let Deployment { clients, bucket, .. } = &session.deployment;
+    let archived = delete_objects(&clients.s3, bucket, &folder(key)).await?;
     let late = delete_messages(session, &session.deployment.queues.late, key).await?;
     let quarantined = delete_messages(session, &session.deployment.queues.quarantine, key).await?;
     let report = json!({
@@ -38,24 +40,6 @@ pub(super) async fn erase(session: &Session, key: &str, yes: bool) -> Result<()>
     });
     println!("{}", serde_json::to_string_pretty(&report)?);
     Ok(())
-}
-
-async fn delete_folder(session: &Session, folder: &str) -> Result<u64> {
-    let (s3, bucket) = (&session.deployment.clients.s3, &session.deployment.bucket);
-    let mut deleted = 0;
-    loop {
-        let listed = s3.list_objects_v2().bucket(bucket).prefix(folder).send().await;
-        let listed = listed.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
-        for object in listed.contents() {
-            let Some(name) = object.key() else { continue };
-            let gone = s3.delete_object().bucket(bucket).key(name).send().await;
-            gone.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
-            deleted += 1;
-        }
-        if listed.contents().is_empty() || listed.is_truncated() != Some(true) {
-            return Ok(deleted);
-        }
-    }
 }
 
 /// Deletes the messages that are of the key, or whose event names it.

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::samples::Sample;
-use session::Session;
+use session::{Session, Stacks};
 
 /// Joins the events of several sources by a key into views, on AWS
 #[derive(Parser)]
@@ -177,11 +177,14 @@ async fn run(place: Place, command: Command) -> anyhow::Result<ExitCode> {
             deploy.run(&place).await?;
             return Ok(done);
         }
+        Command::Remove(remove) => {
+            remove.run(&Stacks::open(&place, session::service(&place)?).await).await?;
+            return Ok(done);
+        }
         _ => Session::open(&place).await?,
     };
     match command {
-        Command::Package(_) | Command::Deploy(_) => {}
-        Command::Remove(remove) => remove.run(&session).await?,
+        Command::Package(_) | Command::Deploy(_) | Command::Remove(_) => {}
         Command::Status => status::status(&session).await?,
         Command::Sample { sample } => {
             let sample = match sample {

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, ValueEnum};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
 use millpond_core::Join;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -18,10 +18,9 @@ const MACHINE: std::ops::Range<usize> = 18..20;
 const COMPRESSION: i64 = 9;
 
 /// What Lambda runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Architecture {
     Arm64,
-    #[value(name = "x86_64")]
     X86_64,
 }
 
@@ -34,9 +33,6 @@ pub(super) struct Parts {
     /// The program `bootstrap`; the one beside this program if absent
     #[arg(long, value_name = "FILE")]
     bootstrap: Option<PathBuf>,
-    /// What it runs on
-    #[arg(long, value_enum, default_value = "arm64")]
-    pub(super) architecture: Architecture,
 }
 
 #[derive(Args)]
@@ -51,6 +47,7 @@ pub(super) struct Package {
 /// A package.
 pub(super) struct Made {
     pub(super) join: Join,
+    pub(super) architecture: Architecture,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -74,9 +71,10 @@ impl Architecture {
 
 impl Package {
     pub(super) fn make(&self) -> Result<()> {
-        let Made { join, bytes } = self.parts.make()?;
+        let Made { join, architecture, bytes } = self.parts.make()?;
         fs::write(&self.out, &bytes).with_context(|| format!("writing {}", self.out.display()))?;
-        println!("{}: {} bytes, for the join {}", self.out.display(), bytes.len(), join.name());
+        let (out, architecture) = (self.out.display(), architecture.name());
+        println!("{out}: {} bytes, for the join {} on {architecture}", bytes.len(), join.name());
         Ok(())
     }
 }
@@ -90,20 +88,11 @@ impl Parts {
         let path = self.bootstrap_path()?;
         let program = fs::read(&path).with_context(|| {
             let path = path.display();
-            format!("reading the program {path}: build it with `cargo build --release -p millpond-aws`, or give --bootstrap FILE")
+            format!("reading the program {path}: build it with `cargo build --profile lambda -p millpond-aws`, or give --bootstrap FILE")
         })?;
-        match Architecture::of(&program) {
-            Some(of) if of == self.architecture => {}
-            Some(of) => bail!(
-                "{} is for {}, and the functions are to be {}: give --bootstrap FILE or --architecture {}",
-                path.display(),
-                of.name(),
-                self.architecture.name(),
-                of.name()
-            ),
-            None => bail!("{} is no program for Linux", path.display()),
-        }
-        Ok(Made { join, bytes: zipped(&program, &text)? })
+        let architecture = Architecture::of(&program)
+            .with_context(|| format!("{} is no program for Linux on arm64 or x86_64", path.display()))?;
+        Ok(Made { join, architecture, bytes: zipped(&program, &text)? })
     }
 
     fn bootstrap_path(&self) -> Result<PathBuf> {
@@ -128,8 +117,8 @@ fn zipped(program: &[u8], definition: &str) -> Result<Vec<u8>> {
 }
 
 /// Where a package lies in its bucket: by what is in it.
-pub(super) fn object(service: &str, bytes: &[u8]) -> String {
-    format!("{service}/{:032x}.zip", xxhash_rust::xxh3::xxh3_128(bytes))
+pub(super) fn object(stack: &str, bytes: &[u8]) -> String {
+    format!("{stack}/{:032x}.zip", xxhash_rust::xxh3::xxh3_128(bytes))
 }
 
 /// Where the definition of a package lies.

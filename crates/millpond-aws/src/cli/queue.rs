@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::Message;
 use clap::Args;
 
-use super::session::Session;
+use super::session::{Session, told};
 use crate::aws::queues::LargeMessage;
 
 /// Messages that SQS gives at once.
@@ -71,7 +70,7 @@ pub(super) async fn each(
     let mut last = false;
     while !last && empty < EMPTY_MAX {
         let receive = sqs.receive_message().queue_url(url).max_number_of_messages(AT_ONCE).visibility_timeout(HIDDEN_S);
-        let received = receive.send().await.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
+        let received = receive.send().await.map_err(told)?;
         let messages = received.messages.unwrap_or_default();
         let fresh: Vec<Message> = messages
             .into_iter()
@@ -84,7 +83,7 @@ pub(super) async fn each(
             last |= fate == Fate::Last;
             if fate == Fate::Goes {
                 let delete = sqs.delete_message().queue_url(url).receipt_handle(&receipt).send().await;
-                delete.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
+                delete.map_err(told)?;
             } else {
                 held.push(receipt);
             }
@@ -102,7 +101,7 @@ pub(super) async fn body(session: &Session, message: &Message) -> Result<String>
     let body = message.body().unwrap_or_default().to_owned();
     let Ok(LargeMessage { object }) = serde_json::from_str(&body) else { return Ok(body) };
     let get = session.deployment.clients.s3.get_object().bucket(&session.deployment.bucket).key(&object).send().await;
-    let get = get.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)));
+    let get = get.map_err(told);
     let get = get.with_context(|| format!("reading {object}, which a message points to"))?;
     Ok(String::from_utf8(get.body.collect().await?.to_vec())?)
 }
@@ -112,7 +111,7 @@ pub(super) async fn count(session: &Session, url: &str) -> Result<u64> {
     use aws_sdk_sqs::types::QueueAttributeName::{ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible};
     let ask = session.deployment.clients.sqs.get_queue_attributes().queue_url(url);
     let ask = ask.attribute_names(ApproximateNumberOfMessages).attribute_names(ApproximateNumberOfMessagesNotVisible);
-    let answer = ask.send().await.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
+    let answer = ask.send().await.map_err(told)?;
     let counts = answer.attributes.unwrap_or_default();
     Ok(counts.values().filter_map(|count| count.parse::<u64>().ok()).sum())
 }

@@ -5,11 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::Stack;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
 
 use super::Place;
+use crate::aws::error::said;
 use crate::aws::pace::Pace;
 use crate::environment;
 use crate::handlers::{Deployment, Invocation};
@@ -32,6 +34,11 @@ pub(super) struct Session {
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) outputs: BTreeMap<String, String>,
     pub(super) deployment: Deployment,
+}
+
+struct Account {
+    number: String,
+    region: String,
 }
 
 /// What a stack was given, by name.
@@ -61,21 +68,48 @@ impl Stacks {
         format!("{}-{}", self.stage, self.service)
     }
 
+    /// The tables' names.
+    pub(super) fn tables(&self) -> [String; 2] {
+        ["events", "view"].map(|table| format!("{}-{table}", self.name()))
+    }
+
+    /// The bucket's name.
+    pub(super) async fn bucket(&self) -> Result<String> {
+        let Account { number, region } = self.account().await?;
+        Ok(format!("{}-{number}-{region}", self.name()))
+    }
+
+    /// The bucket of all packages of an account, in a region.
+    pub(super) async fn packages_bucket(&self) -> Result<String> {
+        let Account { number, region } = self.account().await?;
+        Ok(format!("millpond-packages-{number}-{region}"))
+    }
+
+    async fn account(&self) -> Result<Account> {
+        let region = self.config.region().context("which region? Give --region, or set AWS_REGION")?.to_string();
+        let identity = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await.map_err(told);
+        let number = identity.context("who are you at AWS?")?.account.context("the account has no number")?;
+        Ok(Account { number, region })
+    }
+
+    /// A client of S3.
+    pub(super) fn s3(&self) -> aws_sdk_s3::Client {
+        environment::clients_of(&self.config).s3
+    }
+
     /// The stack; `None` if there is none.
     pub(super) async fn stack(&self) -> Result<Option<Stack>> {
         match self.cloudformation.describe_stacks().stack_name(self.name()).send().await {
             Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next()),
             Err(error) if error.message().is_some_and(|message| message.contains("does not exist")) => Ok(None),
-            Err(error) => bail!("asking for the stack {}: {}", self.name(), DisplayErrorContext(error)),
+            Err(error) => bail!("asking for the stack {}: {}", self.name(), said(&error)),
         }
     }
 }
 
 impl Session {
     pub(super) async fn open(place: &Place) -> Result<Self> {
-        let service = place.service.as_deref();
-        let service = service.context("which deployment? Give --service NAME, or set MILLPOND_SERVICE")?;
-        let stacks = Stacks::open(place, service).await;
+        let stacks = Stacks::open(place, service(place)?).await;
         let stack = stacks.stack().await?;
         let stack = stack.with_context(|| {
             let name = stacks.name();
@@ -112,7 +146,7 @@ impl Session {
         let code = |name: &str| parameters.get(name).with_context(|| format!("the stack has no parameter {name}"));
         let definition = super::package::definition_object(code("CodeKey")?);
         let object = clients.s3.get_object().bucket(code("CodeBucket")?).key(&definition).send().await;
-        let object = object.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)));
+        let object = object.map_err(told);
         let object = object.with_context(|| format!("reading the definition, {definition}"))?;
         let definition = String::from_utf8(object.body.collect().await?.to_vec())?;
         let deployment = environment::deployment(variable, &definition, clients)?;
@@ -129,6 +163,19 @@ impl Session {
     pub(super) fn function(&self, function: &str) -> String {
         format!("{}-{function}", self.stacks.name())
     }
+}
+
+/// The service that was named.
+pub(super) fn service(place: &Place) -> Result<&str> {
+    place.service.as_deref().context("which deployment? Give --service NAME, or set MILLPOND_SERVICE")
+}
+
+/// A failure of AWS, in one line.
+pub(super) fn told<E>(error: SdkError<E, HttpResponse>) -> anyhow::Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    anyhow::anyhow!(said(&error))
 }
 
 /// Milliseconds since 1970 UTC.

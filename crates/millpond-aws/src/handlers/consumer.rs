@@ -37,7 +37,7 @@ pub(super) async fn consumer(
 
 /// Takes a record; its sequence number, if it is to come again.
 async fn take(deployment: &Deployment, record: &RawValue, invocation: &Invocation) -> Result<Option<String>, Failed> {
-    let StreamRecord { data, sequence_number } = match kinesis(record) {
+    let StreamRecord { data, sequence_number, put_at } = match kinesis(record) {
         Ok(record) => record,
         Err(fault) => {
             // It cannot be given back alone, and giving all back would only bring it again.
@@ -45,6 +45,9 @@ async fn take(deployment: &Deployment, record: &RawValue, invocation: &Invocatio
             return Ok(None);
         }
     };
+    if let Some(put_at) = put_at {
+        invocation.meter.highest(Metric::Lag, (invocation.now)().saturating_sub(put_at));
+    }
     for event in user_records(&data) {
         if let Err(error) = take_event(deployment, event, invocation).await {
             tracing::error!(sequence_number, %error, "an event was not consumed; it comes again");

@@ -50,7 +50,7 @@ pub enum Snapshots {
 pub struct Deployment {
     /// The definition.
     pub join: Join,
-    /// Counts deployments of definitions.
+    /// Numbers deployments of definitions: a later one has a higher number.
     pub generation: u64,
     /// The name of the service, in metrics.
     pub service: String,

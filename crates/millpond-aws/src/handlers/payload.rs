@@ -68,6 +68,13 @@ pub struct StreamRecord {
     pub data: Vec<u8>,
     /// What it is given back by.
     pub sequence_number: String,
+    /// When it was put, in milliseconds since 1970 UTC.
+    pub put_at: Option<u64>,
+}
+
+/// Seconds since 1970 UTC as Lambda writes them, in milliseconds.
+fn milliseconds(seconds: Option<f64>) -> Option<u64> {
+    seconds.map(|seconds| (seconds * 1000.0) as u64)
 }
 
 /// Reads a record of Kinesis.
@@ -86,10 +93,13 @@ pub fn kinesis(record: &RawValue) -> Result<StreamRecord, String> {
         #[serde(borrow)]
         data: Cow<'r, str>,
         sequence_number: String,
+        #[serde(default)]
+        approximate_arrival_timestamp: Option<f64>,
     }
     let Record { kinesis } = serde_json::from_str(record.get()).map_err(|error| error.to_string())?;
     let data = BASE64_STANDARD.decode(kinesis.data.as_bytes()).map_err(|error| format!("`data`: {error}"))?;
-    Ok(StreamRecord { data, sequence_number: kinesis.sequence_number })
+    let put_at = milliseconds(kinesis.approximate_arrival_timestamp);
+    Ok(StreamRecord { data, sequence_number: kinesis.sequence_number, put_at })
 }
 
 /// A record of the events table's change stream.

@@ -10,13 +10,23 @@ use crate::meter::Metric;
 
 /// What became of a key.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Snapshotted {
     key: String,
     /// Whether there is a new snapshot.
     closed: bool,
-    /// Events in the snapshot now.
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
+    /// Events in the snapshot now, and left in the tail; if it was looked at.
+    #[serde(flatten)]
+    counts: Option<Counts>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Counts {
     events: u64,
-    /// Rows left in the tail.
     tail_events: u64,
 }
 
@@ -32,20 +42,25 @@ async fn close(deployment: &Deployment, key: &str, invocation: &Invocation) -> R
     let store = deployment.store(invocation);
     let now = (invocation.now)();
     // What was accepted at any age before may still be under way.
-    let may_close = match deployment.snapshots {
-        Snapshots::Off => false,
-        Snapshots::Since(since) => now >= since.saturating_add(deployment.margin_ms),
+    let why_not = match deployment.snapshots {
+        Snapshots::Off => Some("snapshots are off"),
+        Snapshots::Since(since) => (now < since.saturating_add(deployment.margin_ms))
+            .then_some("snapshots were switched on less than the margin ago"),
     };
-    if !may_close {
-        tracing::warn!(key, "snapshots are off, or were switched on less than the margin ago");
-        return Ok(Snapshotted { key: key.to_owned(), closed: false, events: 0, tail_events: 0 });
+    if why_not.is_some() {
+        tracing::warn!(key, why_not, "no snapshot");
+        return Ok(Snapshotted { key: key.to_owned(), closed: false, why: why_not, counts: None });
     }
     let done = snapshot::snapshot(&store, &deployment.join, key, now, Closing::Elapsed).await?;
-    if done.closed {
+    let snapshot::Snapshotted { closed, events, tail_events } = done;
+    if closed {
         invocation.meter.add(Metric::Snapshot, 1);
-        tracing::info!(key, events = done.events, tail = done.tail_events, "snapshot");
+        tracing::info!(key, events, tail = tail_events, "snapshot");
         deployment.queues(invocation).ask_trim(key, &invocation.pace).await?;
     }
-    let snapshot::Snapshotted { closed, events, tail_events } = done;
-    Ok(Snapshotted { key: key.to_owned(), closed, events, tail_events })
+    let why = (!closed).then_some(match tail_events {
+        0 => "there are no events that are not in it",
+        _ => "no event in the tail is older than `lateness` and the margin",
+    });
+    Ok(Snapshotted { key: key.to_owned(), closed, why, counts: Some(Counts { events, tail_events }) })
 }

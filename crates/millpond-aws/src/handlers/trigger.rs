@@ -43,6 +43,7 @@ pub(super) async fn trigger(
     for record in records {
         match change(record) {
             Ok(Change::Inserted { key, row, sequence_number }) => {
+                invocation.meter.highest(Metric::Lag, (invocation.now)().saturating_sub(row.put_at));
                 let New { rows, sequence_numbers } = new.entry(key).or_default();
                 rows.push(row);
                 sequence_numbers.push(sequence_number);
@@ -98,7 +99,11 @@ async fn bring(
 async fn tell(deployment: &Deployment, key: &str, done: &Triggered, invocation: &Invocation) -> Result<(), Error> {
     let Invocation { meter, pace, .. } = invocation;
     if done.written {
+        tracing::debug!(key, refolded = done.refolded, conflicts = done.conflicts, "written");
         meter.add(if done.refolded { Metric::Refold } else { Metric::Fast }, 1);
+    }
+    if let Some(closed_at) = done.closed_at {
+        meter.value(Metric::SnapshotAge, (invocation.now)().saturating_sub(closed_at));
     }
     meter.add(Metric::Conflict, done.conflicts);
     meter.add(Metric::MarginBreach, done.breaches);

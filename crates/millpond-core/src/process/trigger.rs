@@ -56,8 +56,6 @@ pub struct Triggered {
     pub written: bool,
     /// Whether history was read for it.
     pub refolded: bool,
-    /// Rows read for it.
-    pub rows_read: u64,
     /// Writes that others were faster with.
     pub conflicts: u64,
     /// Whether what was folded step by step was not what a refold gave: must never be. The refold
@@ -65,6 +63,8 @@ pub struct Triggered {
     pub diverged: bool,
     /// Whether the tail has grown so long that a snapshot should be asked for.
     pub wants_snapshot: bool,
+    /// When the snapshot was made that the view rests on, in milliseconds since 1970 UTC.
+    pub closed_at: Option<u64>,
     /// Rows that were written after their place was closed: they are in the late queue now, and
     /// the margin is broken.
     pub breaches: u64,
@@ -72,7 +72,8 @@ pub struct Triggered {
     pub erased: u64,
 }
 
-/// Of so many writes of a view, one also folds its tail anew and compares.
+/// Of so many writes of a view, one also folds its tail anew and compares; where the tail is longer,
+/// of so many more: what it costs an event stays constant.
 const COMPARE_EVERY: u64 = 256;
 
 /// Brings the view of `key` up to date with `new` rows of it.
@@ -115,9 +116,10 @@ async fn bring<S: Store>(
             TriggerDecision::Refuse(trimmed_to) => return Err(Error::Incomplete { key: key.into(), trimmed_to }),
             TriggerDecision::Fast(rows) => {
                 let next = fast(join, key, stored.as_ref(), &rows)?;
-                match next.version % COMPARE_EVERY {
-                    0 => compared(store, join, key, stored.as_ref(), next, &mut done).await?,
-                    _ => next,
+                if next.version.is_multiple_of(COMPARE_EVERY.max(next.tail_events().next_power_of_two())) {
+                    compared(store, join, key, stored.as_ref(), next, &mut done).await?
+                } else {
+                    next
                 }
             }
             TriggerDecision::Refold { keep_snapshot } => {
@@ -128,6 +130,7 @@ async fn bring<S: Store>(
             let before = stored.as_ref().map_or(0, View::tail_events);
             done.wants_snapshot = is_due(join.snapshot_every(), before, next.tail_events());
             done.written = true;
+            done.closed_at = next.snapshot.as_ref().map(|snapshot| snapshot.closed_at);
             return Ok(done);
         }
         done.conflicts += 1;
@@ -179,7 +182,6 @@ async fn refolded<S: Store>(
     let snapshot = stored.filter(|_| keep_snapshot).and_then(|view| view.snapshot.clone());
     let tail = all_rows(store, key, snapshot.as_ref().map(|snapshot| &snapshot.through), None).await?;
     done.refolded = true;
-    done.rows_read += tail.len() as u64;
     let folded = Folded::from_snapshot(join, snapshot.as_ref())
         .fold_all(join, &tail)
         .map_err(|source| Error::Unreadable { key: key.into(), source })?;
