@@ -7,6 +7,7 @@ pub mod aws;
 pub mod cli;
 pub mod environment;
 pub mod erase;
+pub mod given_up;
 pub mod handlers;
 pub mod items;
 pub mod kpl;

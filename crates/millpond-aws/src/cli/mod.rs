@@ -3,6 +3,7 @@
 mod deploy;
 mod drive;
 mod erase;
+mod given_up;
 mod inspect;
 mod logs;
 mod package;
@@ -100,6 +101,8 @@ enum Command {
     Late(queue::Look),
     /// Show what is in quarantine; it stays in its queue
     Quarantine(queue::Look),
+    /// Show batches that a mapping gave up, or do them after all
+    GivenUp(given_up::Choice),
     /// Remove a key wherever it is
     Erase {
         /// The key
@@ -202,6 +205,7 @@ async fn run(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         Command::Trim { key } => drive::by_hand(&session, "trim", &key).await?,
         Command::Late(look) => look.late(&session).await?,
         Command::Quarantine(look) => look.quarantine(&session).await?,
+        Command::GivenUp(choice) => return choice.run(&session).await,
         Command::Erase { key, yes } => erase::erase(&session, &key, yes).await?,
         Command::Verify { key } => return inspect::verify(&session, key.as_deref()).await,
         Command::Logs { function, minutes } => logs::logs(&session, function.name(), minutes).await?,
