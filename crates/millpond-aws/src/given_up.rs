@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::handlers::payload::Payload;
+use crate::handlers::payload::{Change, Payload, change, kinesis};
 use crate::handlers::{Deployment, Failed, Invocation};
 
 /// Where Lambda keeps them in the bucket.
@@ -67,4 +67,23 @@ pub fn read(deployment: &Deployment, object: &[u8]) -> Result<GivenUp, String> {
 pub async fn retry(deployment: &Deployment, batch: &GivenUp, invocation: &Invocation) -> Result<usize, Failed> {
     let answer = deployment.handle(&batch.function, batch.payload.as_bytes(), invocation).await?;
     Ok(answer["batchItemFailures"].as_array().map_or(0, Vec::<Value>::len))
+}
+
+impl GivenUp {
+    /// Whether some record is of the key, or may be.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        let Ok(Payload::Records(records)) = Payload::read(self.payload.as_bytes(), "records") else { return true };
+        records.iter().any(|record| match (kinesis(record), change(record)) {
+            (Ok(record), _) => names(&String::from_utf8_lossy(&record.data), key),
+            (_, Ok(Change::Inserted { key: of, .. })) => of == key,
+            _ => names(record.get(), key),
+        })
+    }
+}
+
+/// Whether a text has the key as one of its JSON strings.
+#[must_use]
+pub fn names(text: &str, key: &str) -> bool {
+    text.contains(&Value::from(key).to_string())
 }

@@ -215,6 +215,7 @@ async fn what_mappings_gave_up_is_done_after_all_and_counted_once() {
         let object = given_up_object(&world, function, &records);
         let batch = given_up::read(&world.deployment, &object).unwrap();
         assert_eq!((&*batch.function, batch.records), (function, 1));
+        assert!(batch.has("u1") && !batch.has("u2"), "an erasure knows where its key is");
         for _ in 0..2 {
             assert_eq!(given_up::retry(&world.deployment, &batch, &world.invocation()).await.unwrap(), 0);
         }

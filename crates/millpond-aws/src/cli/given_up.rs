@@ -19,32 +19,21 @@ pub(super) struct Choice {
 
 impl Choice {
     pub(super) async fn run(&self, session: &Session) -> Result<ExitCode> {
-        let Deployment { clients, bucket, .. } = &session.deployment;
-        let (mut shown, mut failed, mut start) = (0_u64, 0_u64, None::<String>);
-        loop {
-            let list = clients.s3.list_objects_v2().bucket(bucket).prefix(FOLDER).set_start_after(start);
-            let listed = list.send().await.map_err(told).with_context(|| format!("reading {bucket}"))?;
-            for name in listed.contents().iter().filter_map(|object| object.key()) {
-                shown += 1;
-                failed += u64::from(!self.one(session, name).await?);
-            }
-            start = listed.contents().last().and_then(|last| last.key()).map(str::to_owned);
-            if start.is_none() || listed.is_truncated() != Some(true) {
-                break;
-            }
-        }
+        let (mut shown, mut failed) = (0_u64, 0_u64);
+        for_each(session, async |name, object| {
+            shown += 1;
+            failed += u64::from(!self.one(session, name, object).await?);
+            Ok(())
+        })
+        .await?;
         let rest = if self.retry { format!("{} done, {failed} not", shown - failed) } else { "they stay".to_owned() };
         eprintln!("{shown} batch(es) that were given up; {rest}");
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Shows a batch, or does it once more; whether all is well.
-    async fn one(&self, session: &Session, name: &str) -> Result<bool> {
-        let Deployment { clients, bucket, .. } = &session.deployment;
-        let got = clients.s3.get_object().bucket(bucket).key(name).send().await;
-        let got = got.map_err(told).with_context(|| format!("reading s3://{bucket}/{name}"))?;
-        let bytes = got.body.collect().await?.into_bytes();
-        let batch = match read(&session.deployment, &bytes) {
+    async fn one(&self, session: &Session, name: &str, object: &[u8]) -> Result<bool> {
+        let batch = match read(&session.deployment, object) {
             Ok(batch) => batch,
             Err(fault) => {
                 println!("{}", json!({"object": name, "fault": fault}));
@@ -58,17 +47,37 @@ impl Choice {
         if self.retry {
             let left = retry(&session.deployment, &batch, &session.invocation()).await;
             is_done = matches!(left, Ok(0));
-            match left {
-                Ok(0) => line["retry"] = "done".into(),
-                Ok(left) => line["retry"] = format!("{left} record(s) failed again").into(),
-                Err(error) => line["retry"] = error.to_string().into(),
-            }
-            if is_done {
-                let gone = clients.s3.delete_object().bucket(bucket).key(name).send().await;
-                gone.map_err(told).with_context(|| format!("deleting s3://{bucket}/{name}"))?;
-            }
+            line["retry"] = match left {
+                Ok(0) => "done".into(),
+                Ok(left) => format!("{left} record(s) failed again").into(),
+                Err(error) => error.to_string().into(),
+            };
         }
         println!("{line}");
+        if self.retry && is_done {
+            let Deployment { clients, bucket, .. } = &session.deployment;
+            let gone = clients.s3.delete_object().bucket(bucket).key(name).send().await;
+            gone.map_err(told).with_context(|| format!("deleting s3://{bucket}/{name}"))?;
+        }
         Ok(is_done)
+    }
+}
+
+/// Each object that Lambda keeps of a batch: its name, and what is in it.
+pub(super) async fn for_each(session: &Session, mut act: impl AsyncFnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
+    let Deployment { clients, bucket, .. } = &session.deployment;
+    let mut start = None;
+    loop {
+        let list = clients.s3.list_objects_v2().bucket(bucket).prefix(FOLDER).set_start_after(start);
+        let listed = list.send().await.map_err(told).with_context(|| format!("reading {bucket}"))?;
+        for name in listed.contents().iter().filter_map(|object| object.key()) {
+            let got = clients.s3.get_object().bucket(bucket).key(name).send().await;
+            let got = got.map_err(told).with_context(|| format!("reading s3://{bucket}/{name}"))?;
+            act(name, &got.body.collect().await?.into_bytes()).await?;
+        }
+        start = listed.contents().last().and_then(|last| last.key()).map(str::to_owned);
+        if start.is_none() || listed.is_truncated() != Some(true) {
+            return Ok(());
+        }
     }
 }

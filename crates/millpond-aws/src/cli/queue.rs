@@ -14,7 +14,7 @@ const AT_ONCE: i32 = 10;
 /// Answers without a message after which there are none, in all likelihood: a queue is many machines.
 const EMPTY_MAX: u32 = 3;
 /// How long a message that was looked at is hidden from others, in seconds.
-const HIDDEN_S: i32 = 30;
+const HIDDEN_S: i32 = 300;
 
 #[derive(Args)]
 pub(super) struct Look {
@@ -35,7 +35,7 @@ impl Look {
     async fn show(&self, session: &Session, url: &str) -> Result<()> {
         let mut shown = 0;
         each(session, url, async |message| {
-            println!("{}", body(session, message).await?);
+            println!("{}", whole(session, message).await?.text);
             shown += 1;
             Ok(if shown == self.limit { Fate::Last } else { Fate::Stays })
         })
@@ -96,14 +96,25 @@ pub(super) async fn each(
     Ok(())
 }
 
-/// The whole of a message, wherever it lies.
-pub(super) async fn body(session: &Session, message: &Message) -> Result<String> {
-    let body = message.body().unwrap_or_default().to_owned();
-    let Ok(LargeMessage { object }) = serde_json::from_str(&body) else { return Ok(body) };
+/// A message, wherever it lies.
+pub(super) struct Whole {
+    /// What it says; where that has expired, where it was.
+    pub(super) text: String,
+    /// The object that holds it.
+    pub(super) object: Option<String>,
+}
+
+/// Reads the whole of a message.
+pub(super) async fn whole(session: &Session, message: &Message) -> Result<Whole> {
+    let text = message.body().unwrap_or_default().to_owned();
+    let Ok(LargeMessage { object }) = serde_json::from_str(&text) else { return Ok(Whole { text, object: None }) };
     let get = session.deployment.clients.s3.get_object().bucket(&session.deployment.bucket).key(&object).send().await;
-    let get = get.map_err(told);
-    let get = get.with_context(|| format!("reading {object}, which a message points to"))?;
-    Ok(String::from_utf8(get.body.collect().await?.to_vec())?)
+    let text = match get {
+        Ok(got) => String::from_utf8(got.body.collect().await?.to_vec())?,
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => text,
+        Err(error) => return Err(told(error)).with_context(|| format!("reading {object}, which a message points to")),
+    };
+    Ok(Whole { text, object: Some(object) })
 }
 
 /// About how many messages a queue has.
