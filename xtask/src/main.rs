@@ -1,8 +1,10 @@
 //! The project's own checks: `cargo xtask check` runs all of them and every test.
 #![forbid(unsafe_code)]
 
+mod aws;
 mod dependencies;
 mod peers;
+mod tools;
 
 use std::process::Command;
 
@@ -13,18 +15,20 @@ fn main() -> Result<()> {
     match args.next().as_deref() {
         Some("check") => check(),
         Some("dependencies") => dependencies::check(),
+        Some("aws") => aws::check(&args.collect::<Vec<_>>()),
         Some("peers") => peers::check(&args.collect::<Vec<_>>()),
-        _ => bail!("usage: cargo xtask check | dependencies | peers [SCRIPT]…"),
+        _ => bail!("usage: cargo xtask check | dependencies | aws [SCRIPT]… | peers [SCRIPT]…"),
     }
 }
 
-/// What has to hold before a change is taken: format, lints, dependency rules, tests, and what
-/// clients of others make of the server.
+/// What has to hold before a change is taken: format, lints, dependency rules, tests, a deployment,
+/// and what clients of others make of the server.
 fn check() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     dependencies::check()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"])?;
     cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])?;
+    aws::check(&[])?;
     peers::check(&[])
 }
 

@@ -13,7 +13,7 @@ use crate::items;
 /// What a command ends with when a key has no view.
 const NOT_FOUND: u8 = 4;
 /// What `verify` ends with when it finds a difference.
-const DIFFERENT: u8 = 5;
+const DIFFERENT: u8 = 3;
 
 pub(super) async fn view(session: &Session, key: &str, all: bool) -> Result<ExitCode> {
     let invocation = session.invocation();

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::samples::Sample;
+use package::WrongDefinition;
 use session::{Session, Stacks};
 
 /// Joins the events of several sources by a key into views, on AWS
@@ -154,6 +155,9 @@ impl Function {
     }
 }
 
+/// What a command ends with when its definition is wrong, as when its arguments are.
+const WRONG_DEFINITION: u8 = 2;
+
 /// The command line's `main`.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -164,7 +168,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<WrongDefinition>() { ExitCode::from(WRONG_DEFINITION) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use millpond_core::Join;
+use millpond_core::{Faults, Join};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -22,6 +22,14 @@ const COMPRESSION: i64 = 9;
 pub(super) enum Architecture {
     Arm64,
     X86_64,
+}
+
+/// A definition that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is wrong:\n{faults}", .file.display())]
+pub(super) struct WrongDefinition {
+    file: PathBuf,
+    faults: Faults,
 }
 
 /// The parts of a package.
@@ -83,8 +91,8 @@ impl Parts {
     pub(super) fn make(&self) -> Result<Made> {
         let text =
             fs::read_to_string(&self.definition).with_context(|| format!("reading {}", self.definition.display()))?;
-        let join = Join::parse(&text)
-            .map_err(|faults| anyhow::anyhow!("{} is wrong:\n{faults}", self.definition.display()))?;
+        let fault = |faults: Faults| WrongDefinition { file: self.definition.clone(), faults };
+        let join = Join::parse(&text).map_err(fault)?;
         let path = self.bootstrap_path()?;
         let program = fs::read(&path).with_context(|| {
             let path = path.display();

@@ -1,0 +1,65 @@
+//! Tools of others, and folders that are made from lists of their packages.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// What the pinned packages ask for.
+const PYTHON_MIN: (u32, u32) = (3, 10);
+
+/// The machine's Python.
+pub(crate) fn python() -> Result<PathBuf> {
+    new_enough("python3", PYTHON_MIN, "Python", "python3 and python3-venv", "the test with clients of others")
+}
+
+/// The program, if it is there and new enough.
+pub(crate) fn new_enough(program: &str, min: (u32, u32), name: &str, packages: &str, who: &str) -> Result<PathBuf> {
+    let wanted = format!("{who} needs {name} {}.{} or later: install {packages}", min.0, min.1);
+    let output = Command::new(program).arg("--version").output();
+    let output = output.with_context(|| format!("there is no `{program}`. {wanted}"))?;
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let version = said.trim_start_matches(|first: char| !first.is_ascii_digit());
+    let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
+    let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    ensure!(found >= min, "`{program} --version` says {said:?}. {wanted}");
+    Ok(program.into())
+}
+
+pub(crate) fn target() -> Result<PathBuf> {
+    // The binary of this crate lies in `debug` or `release` of it.
+    let own = std::env::current_exe()?;
+    let folder = own.ancestors().nth(2).context("xtask is not run from a target folder")?;
+    Ok(folder.to_owned())
+}
+
+/// The Python of a virtual environment with the packages of a folder's list.
+pub(crate) fn venv(python: &Path, sources: &Path, made: &Path) -> Result<PathBuf> {
+    let (folder, list) = (made.join("venv"), sources.join("requirements.txt"));
+    let own = folder.join("bin/python");
+    if !is_current(&list, &folder) {
+        let missing = "Python cannot make a virtual environment: install python3-venv";
+        run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder)).context(missing)?;
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        run(Command::new(&own).args(pip).arg(&list)).context("the Python packages cannot be installed")?;
+        mark_current(&list, &folder)?;
+    }
+    Ok(own)
+}
+
+/// Whether a folder was made from a list as it is now.
+pub(crate) fn is_current(list: &Path, folder: &Path) -> bool {
+    fs::read(list).ok().is_some_and(|now| fs::read(folder.join("made-from")).is_ok_and(|before| before == now))
+}
+
+pub(crate) fn mark_current(list: &Path, folder: &Path) -> Result<()> {
+    fs::copy(list, folder.join("made-from"))?;
+    Ok(())
+}
+
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{} cannot be run", command.get_program().display()))?;
+    ensure!(status.success(), "{} failed", command.get_program().display());
+    Ok(())
+}
