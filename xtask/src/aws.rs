@@ -11,7 +11,7 @@ use crate::cargo;
 use crate::tools::{python, run, target, venv};
 
 /// The scripts in `tests/aws`.
-const SCRIPTS: [&str; 1] = ["steps.py"];
+const SCRIPTS: [&str; 2] = ["roles.py", "steps.py"];
 
 /// Checks the template, and runs all scripts, or the named ones.
 pub(crate) fn check(chosen: &[String]) -> Result<()> {

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -70,17 +70,24 @@ pub fn definition(package: &Path) -> Result<String> {
 }
 
 /// The clients of a function, whose credentials and region are in its environment.
-pub async fn clients(http: SharedHttpClient) -> Clients {
+///
+/// # Errors
+/// Which variable is missing.
+pub fn clients(variable: impl Fn(&str) -> Option<String>, http: SharedHttpClient) -> Result<Clients> {
+    let text = |name: &str| variable(name).with_context(|| format!("the environment has no {name}"));
+    let (id, secret) = (text("AWS_ACCESS_KEY_ID")?, text("AWS_SECRET_ACCESS_KEY")?);
+    let credentials = Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "Environment");
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT);
-    let config = aws_config::defaults(BehaviorVersion::latest())
+    // Not by the chain of providers that a command needs: it is a third of the program, and of its start.
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(text("AWS_REGION")?))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(http)
-        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-        .region(EnvironmentVariableRegionProvider::new())
         .retry_config(RetryConfig::disabled())
-        .timeout_config(timeouts.build())
-        .load()
-        .await;
-    clients_of(&config)
+        .timeout_config(timeouts.build());
+    config.set_endpoint_url(variable("AWS_ENDPOINT_URL"));
+    Ok(clients_of(&config.build()))
 }
 
 /// The clients of a configuration.

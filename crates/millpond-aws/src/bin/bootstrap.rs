@@ -26,7 +26,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     log.without_time().with_target(false).init();
     let function = variable("_HANDLER").context("the environment has no _HANDLER")?;
     let package = PathBuf::from(variable("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".to_owned()));
-    let clients = environment::clients(environment::http()).await;
+    let clients = environment::clients(variable, environment::http())?;
     let deployment = environment::deployment(variable, &environment::definition(&package)?, clients)?;
     let (deployment, function) = (&deployment, &function);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
