@@ -21,43 +21,50 @@ use millpond_testkit::mapping::{Answer, Delivered, Mapping, Record, deliver};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::fake::{EVENTS, FakeAws, PATIENCE, STREAM, VIEW};
+use crate::fake::{EVENTS, FakeAws, PATIENCE, STREAM, VIEW};
 
-pub(crate) const T: u64 = 1_760_000_000_000;
-pub(crate) const HOUR: u64 = 3_600_000;
-pub(crate) const DAY: u64 = 24 * HOUR;
-pub(crate) const WEEK: u64 = 7 * DAY;
+/// When a world begins, in milliseconds since 1970 UTC.
+pub const T: u64 = 1_760_000_000_000;
+/// In milliseconds.
+pub const HOUR: u64 = 3_600_000;
+/// In milliseconds.
+pub const DAY: u64 = 24 * HOUR;
+/// In milliseconds.
+pub const WEEK: u64 = 7 * DAY;
 
 thread_local! {
-    /// The clock of the test that runs on this thread.
+    /// The clock of the world that runs on this thread.
     static NOW: Cell<u64> = const { Cell::new(T) };
 }
 
-pub(crate) fn now() -> u64 {
+/// The time of the world on this thread, in milliseconds since 1970 UTC.
+pub fn now() -> u64 {
     NOW.get()
 }
 
 /// A deployment, and what is on its way in it.
-pub(crate) struct World {
-    pub(crate) aws: FakeAws,
-    pub(crate) deployment: Deployment,
+pub struct World {
+    /// Where it is deployed.
+    pub aws: FakeAws,
+    /// What its functions know of it.
+    pub deployment: Deployment,
     /// Sums over all invocations.
-    pub(crate) meter: Meter,
+    pub meter: Meter,
     /// How long calls are tried again.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
     seed: AtomicU64,
     /// How far mappings have come in the stream, and in the change stream.
     consumed: AtomicUsize,
     triggered: AtomicUsize,
     /// What mappings have given up.
-    pub(crate) given_up: Mutex<Vec<Value>>,
+    pub given_up: Mutex<Vec<Value>>,
 }
 
 impl World {
     /// A deployment of a definition, with snapshots on for long; the clock stands at [`T`].
-    pub(crate) fn new(definition: &str) -> Self {
+    pub fn new(definition: &str) -> Self {
         NOW.set(T);
-        let aws = FakeAws::new();
+        let aws = FakeAws::default();
         let clients = aws.clients();
         let url = |name: &str| format!("http://aws.test/000000000000/{name}");
         let deployment = Deployment {
@@ -95,21 +102,26 @@ impl World {
     }
 
     /// All that is by chance from now on comes from this.
-    pub(crate) fn seeded(&self, seed: u64) {
+    pub fn seeded(&self, seed: u64) {
         self.seed.store(seed << 32, Ordering::Relaxed);
     }
 
-    pub(crate) fn at(&self, now: u64) {
+    /// Sets the clock.
+    pub fn at(&self, now: u64) {
         NOW.set(now);
     }
 
-    pub(crate) fn invocation(&self) -> Invocation {
+    /// An invocation by the clock of the world.
+    pub fn invocation(&self) -> Invocation {
         let pace = Pace::new(Instant::now() + self.patience, self.seed());
         Invocation { now, pace, meter: Meter::default(), trace: None }
     }
 
     /// Runs a function; what it counted is added to the world's.
-    pub(crate) async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Failed> {
+    ///
+    /// # Errors
+    /// As the function's.
+    pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Failed> {
         let invocation = self.invocation();
         let answer = self.deployment.handle(function, payload.to_string().as_bytes(), &invocation).await;
         for metric in Metric::ALL {
@@ -122,24 +134,25 @@ impl World {
     }
 
     /// Puts texts on the stream, as producers do.
-    pub(crate) fn put(&self, texts: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    pub fn put(&self, texts: impl IntoIterator<Item = impl AsRef<[u8]>>) {
         let mut state = self.aws.state();
         for text in texts {
-            let put = super::fake::Put { partition_key: "p".to_owned(), data: text.as_ref().to_vec() };
+            let put = crate::fake::Put { partition_key: "p".to_owned(), data: text.as_ref().to_vec() };
             state.stream.push(put);
         }
     }
 
     /// Consumes what is new on the stream, and brings views up to date, until nothing is on its way.
-    pub(crate) async fn settle(&self, mapping: &Mapping) {
+    pub async fn settle(&self, mapping: &Mapping) {
         self.consume(mapping).await;
         self.trigger(mapping).await;
     }
 
-    pub(crate) async fn consume(&self, mapping: &Mapping) {
+    /// Consumes what is new on the stream.
+    pub async fn consume(&self, mapping: &Mapping) {
         let puts = self.aws.state().stream[self.consumed.load(Ordering::Relaxed)..].to_vec();
         let before = self.consumed.fetch_add(puts.len(), Ordering::Relaxed);
-        let record = |(n, put): (usize, super::fake::Put)| {
+        let record = |(n, put): (usize, crate::fake::Put)| {
             let sequence_number = format!("4966{:052}", before + n);
             let data = json!({
                 "eventID": format!("shardId-000000000000:{sequence_number}"),
@@ -158,7 +171,8 @@ impl World {
         self.deliver("consumer", mapping, records).await;
     }
 
-    pub(crate) async fn trigger(&self, mapping: &Mapping) {
+    /// Brings views up to date with what is new on the change stream.
+    pub async fn trigger(&self, mapping: &Mapping) {
         let changes = self.aws.state().changes[self.triggered.load(Ordering::Relaxed)..].to_vec();
         self.triggered.fetch_add(changes.len(), Ordering::Relaxed);
         // As the mapping's filter has it.
@@ -189,7 +203,7 @@ impl World {
     }
 
     /// Does what the queue of a function asks for; what fails is asked for again.
-    pub(crate) async fn drain(&self, function: &str) {
+    pub async fn drain(&self, function: &str) {
         const ROUNDS_MAX: usize = 100;
         for _ in 0..ROUNDS_MAX {
             let messages = self.aws.receive(function);
@@ -213,18 +227,18 @@ impl World {
     }
 
     /// The view of a key, as its table has it.
-    pub(crate) async fn view(&self, key: &str) -> Option<View> {
+    pub async fn view(&self, key: &str) -> Option<View> {
         let invocation = self.invocation();
         self.deployment.store(&invocation).view(key).await.unwrap()
     }
 
     /// The document of a key.
-    pub(crate) async fn document(&self, key: &str) -> Option<String> {
+    pub async fn document(&self, key: &str) -> Option<String> {
         self.view(key).await.map(|view| view.state.document(&self.deployment.join, key))
     }
 
     /// All keys with a view, in order.
-    pub(crate) async fn keys(&self) -> Vec<String> {
+    pub async fn keys(&self) -> Vec<String> {
         let invocation = self.invocation();
         let store = self.deployment.store(&invocation);
         let (mut keys, mut start) = (Vec::new(), None);
@@ -240,7 +254,7 @@ impl World {
     }
 
     /// Whether an event ever was a row of a key.
-    pub(crate) fn was_accepted(&self, key: &str, text: &str) -> bool {
+    pub fn was_accepted(&self, key: &str, text: &str) -> bool {
         let state = self.aws.state();
         state.changes.iter().any(|change| {
             let image = &change["dynamodb"]["NewImage"];
@@ -249,25 +263,25 @@ impl World {
     }
 
     /// Items of a table.
-    pub(crate) async fn rows(&self, table: &str) -> usize {
+    pub async fn rows(&self, table: &str) -> usize {
         let scan = self.deployment.clients.dynamo.scan().table_name(table).send().await.unwrap();
         scan.items().len()
     }
 
     /// Differences that folding a key anew finds.
-    pub(crate) async fn differences(&self, key: &str) -> usize {
+    pub async fn differences(&self, key: &str) -> usize {
         let invocation = self.invocation();
         let store: DynamoStore<'_> = self.deployment.store(&invocation);
         verified(&store, &self.deployment.join, key).await.unwrap().len()
     }
 
     /// The messages of a queue, as JSON.
-    pub(crate) fn queue(&self, name: &str) -> Vec<Value> {
+    pub fn queue(&self, name: &str) -> Vec<Value> {
         self.aws.messages(name).iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect()
     }
 
     /// How many there were of each.
-    pub(crate) fn counts(&self, metrics: &[Metric]) -> BTreeMap<String, u64> {
+    pub fn counts(&self, metrics: &[Metric]) -> BTreeMap<String, u64> {
         metrics.iter().map(|metric| (metric.name(), self.meter.get(*metric) as u64)).collect()
     }
 }
