@@ -58,12 +58,18 @@ pub struct Put {
 }
 
 /// A call that was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// What was asked for.
     pub operation: String,
     /// The table; empty for a batch and a transaction, which name it inside.
     pub table: String,
+    /// Whether it was refused, as where a condition does not hold.
+    pub refused: bool,
+    /// What the answer says that it cost.
+    pub units: f64,
+    /// Items in the answer.
+    pub items: usize,
 }
 
 /// What there is outside the tables.
@@ -228,11 +234,29 @@ impl Inner {
         }
     }
 
-    fn dynamo(&self, operation: &str, body: &str, mut undone: impl FnMut() -> bool) -> Result<String, DynoxideError> {
-        let db = &self.dynamo;
-        let mut request: Value = serde_json::from_str(body).unwrap();
+    fn dynamo(&self, operation: &str, body: &str, undone: impl FnMut() -> bool) -> Result<String, DynoxideError> {
+        let request: Value = serde_json::from_str(body).unwrap();
         let table = request["TableName"].as_str().unwrap_or_default().to_owned();
-        self.state.lock().unwrap().calls.push(Call { operation: operation.to_owned(), table: table.clone() });
+        let answer = self.tables(operation, &table, request, undone);
+        let said = answer.as_ref().map_or(Value::Null, |answer| serde_json::from_str(answer).unwrap());
+        self.state.lock().unwrap().calls.push(Call {
+            operation: operation.to_owned(),
+            table,
+            refused: answer.is_err(),
+            units: units(&said["ConsumedCapacity"]),
+            items: said["Items"].as_array().map_or(usize::from(said["Item"].is_object()), Vec::len),
+        });
+        answer
+    }
+
+    fn tables(
+        &self,
+        operation: &str,
+        table: &str,
+        mut request: Value,
+        mut undone: impl FnMut() -> bool,
+    ) -> Result<String, DynoxideError> {
+        let db = &self.dynamo;
         Ok(match operation {
             "GetItem" => json(db.get_item(read(request))?),
             "PutItem" => {
@@ -325,6 +349,14 @@ impl Inner {
         let path = path.split('?').next().unwrap().to_owned();
         self.state.lock().unwrap().objects.insert(path, body.to_vec());
         response(200, String::new())
+    }
+}
+
+/// The units of an answer: of one table, or of each.
+fn units(capacity: &Value) -> f64 {
+    match capacity {
+        Value::Array(tables) => tables.iter().map(units).sum(),
+        table => table["CapacityUnits"].as_f64().unwrap_or_default(),
     }
 }
 

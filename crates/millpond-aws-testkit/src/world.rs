@@ -50,6 +50,8 @@ pub struct World {
     pub deployment: Deployment,
     /// Sums over all invocations.
     pub meter: Meter,
+    /// The same by function.
+    pub meters: Mutex<BTreeMap<String, Meter>>,
     /// How long calls are tried again.
     pub patience: Duration,
     seed: AtomicU64,
@@ -89,6 +91,7 @@ impl World {
             aws,
             deployment,
             meter: Meter::default(),
+            meters: Mutex::default(),
             patience: PATIENCE,
             seed: AtomicU64::new(1),
             consumed: AtomicUsize::default(),
@@ -124,11 +127,12 @@ impl World {
     pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Failed> {
         let invocation = self.invocation();
         let answer = self.deployment.handle(function, payload.to_string().as_bytes(), &invocation).await;
+        let mut meters = self.meters.lock().unwrap();
+        let meter = meters.entry(function.to_owned()).or_default();
         for metric in Metric::ALL {
-            let count = invocation.meter.get(*metric);
-            if count > 0.0 {
-                self.meter.add(*metric, count as u64);
-            }
+            let count = invocation.meter.get(*metric) as u64;
+            self.meter.add(*metric, count);
+            meter.add(*metric, count);
         }
         answer
     }
@@ -148,8 +152,24 @@ impl World {
         self.trigger(mapping).await;
     }
 
+    /// As [`World::settle`], by mappings that wait until all that is new is in one batch.
+    pub async fn settle_at_once(&self) {
+        self.at_once("consumer", self.new_puts()).await;
+        self.at_once("trigger", self.new_inserts()).await;
+    }
+
+    async fn at_once(&self, function: &str, records: Vec<Record<Value>>) {
+        let records: Vec<Value> = records.into_iter().map(|record| record.data).collect();
+        let answer = self.invoke(function, &json!({"Records": records})).await.unwrap();
+        assert_eq!(failures(&answer), [""; 0], "{function}");
+    }
+
     /// Consumes what is new on the stream.
     pub async fn consume(&self, mapping: &Mapping) {
+        self.deliver("consumer", mapping, self.new_puts()).await;
+    }
+
+    fn new_puts(&self) -> Vec<Record<Value>> {
         let puts = self.aws.state().stream[self.consumed.load(Ordering::Relaxed)..].to_vec();
         let before = self.consumed.fetch_add(puts.len(), Ordering::Relaxed);
         let record = |(n, put): (usize, crate::fake::Put)| {
@@ -167,12 +187,15 @@ impl World {
             });
             Record { sequence_number, item: n.to_string(), at: now(), data }
         };
-        let records = puts.into_iter().enumerate().map(record).collect();
-        self.deliver("consumer", mapping, records).await;
+        puts.into_iter().enumerate().map(record).collect()
     }
 
     /// Brings views up to date with what is new on the change stream.
     pub async fn trigger(&self, mapping: &Mapping) {
+        self.deliver("trigger", mapping, self.new_inserts()).await;
+    }
+
+    fn new_inserts(&self) -> Vec<Record<Value>> {
         let changes = self.aws.state().changes[self.triggered.load(Ordering::Relaxed)..].to_vec();
         self.triggered.fetch_add(changes.len(), Ordering::Relaxed);
         // As the mapping's filter has it.
@@ -181,7 +204,7 @@ impl World {
             let sequence_number = data["dynamodb"]["SequenceNumber"].as_str().unwrap().to_owned();
             Record { sequence_number, item: data["dynamodb"]["Keys"].to_string(), at: now(), data }
         };
-        self.deliver("trigger", mapping, inserts.map(record).collect()).await;
+        inserts.map(record).collect()
     }
 
     async fn deliver(&self, function: &str, mapping: &Mapping, records: Vec<Record<Value>>) {
