@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 /// A crate of ours, and what must not be among all that it builds upon.
-const NEVER: [(&str, &[&str]); 6] = [
+const NEVER: [(&str, &[&str]); 7] = [
     (
         "millpond-core",
         &["tokio", "async-std", "smol", "fjall", "axum", "hyper", "aws-*", "rand", "getrandom", "millpond-store"],
@@ -14,8 +14,22 @@ const NEVER: [(&str, &[&str]); 6] = [
     ("millpond-store", &["tokio", "async-std", "smol", "axum", "hyper", "aws-*"]),
     ("millpond-client", &["fjall", "axum", "aws-*", "millpond-core", "millpond-store", "millpond"]),
     ("millpond", &["aws-*", "lambda_runtime"]),
-    ("millpond-aws", &["fjall", "axum", "aws-lc-*", "millpond-client", "millpond-store", "millpond"]),
+    (
+        "millpond-aws",
+        &[
+            "fjall",
+            "axum",
+            "aws-lc-*",
+            "dynoxide-rs",
+            "millpond-client",
+            "millpond-store",
+            "millpond",
+            "millpond-testkit",
+            "millpond-aws-testkit",
+        ],
+    ),
     ("millpond-testkit", &["tokio", "fjall", "axum", "aws-*", "millpond-store", "millpond"]),
+    ("millpond-aws-testkit", &["fjall", "axum", "millpond-client", "millpond-store", "millpond"]),
 ];
 
 /// Licences that may be linked into the binary; one of an `OR` is enough.

@@ -4,17 +4,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use millpond_aws::meter::Metric;
+use millpond_aws_testkit::fake::Faults;
+use millpond_aws_testkit::world::{DAY, T, World};
 use millpond_testkit::mapping::Mapping;
 use millpond_testkit::naive;
 use serde_json::{Value, json};
-use support::fake::Faults;
-use support::world::{DAY, T, World};
 
 const DEFINITION: &str = r#"
 name = "users"

@@ -2,15 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
-mod support;
-
 use millpond_aws::aws::error::Error;
+use millpond_aws_testkit::world::World;
 use millpond_core::memory::MemoryStore;
 use millpond_core::store::{Inserted, LateEvent, Page, Quarantined, Row, Store, Written};
 use millpond_core::{Join, Position, View};
 use millpond_testkit::conformance::{Shown, StoreHome, home_conforms, store_contract};
 use millpond_testkit::events::ALL_FOLDS;
-use support::world::World;
 use tokio::runtime::Runtime;
 
 /// Rows and views in DynamoDB. Its queues cannot be looked into: they are in memory here.

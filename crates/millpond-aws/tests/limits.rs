@@ -3,8 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
-mod support;
-
 use std::time::Duration;
 
 use millpond_aws::archive::{Archived, folder};
@@ -12,12 +10,12 @@ use millpond_aws::erase::{Erased, erase};
 use millpond_aws::given_up;
 use millpond_aws::items::snapshot_id;
 use millpond_aws::meter::Metric;
+use millpond_aws_testkit::fake::{EVENTS, Faults};
+use millpond_aws_testkit::world::{DAY, HOUR, T, WEEK, World};
 use millpond_core::store::{Store, Written};
 use millpond_core::{Join, View};
 use millpond_testkit::mapping::Mapping;
 use serde_json::{Value, json};
-use support::fake::{EVENTS, Faults};
-use support::world::{DAY, HOUR, T, WEEK, World};
 
 const USERS: &str = include_str!("../../../examples/user-activity/join.toml");
 /// Five texts, each of which may be large.
@@ -135,7 +133,7 @@ async fn a_large_snapshot_lies_apart_and_a_write_of_its_view_does_not_carry_it()
     by_hand(&world, "snapshot", "k1").await;
     send(&world, &[text("a", "a2", T + DAY, 3), text("b", "b", T + DAY, 3)]).await;
     let dynamo = &world.deployment.clients.dynamo;
-    let items = dynamo.scan().table_name(support::fake::VIEW).send().await.unwrap().items.unwrap();
+    let items = dynamo.scan().table_name(millpond_aws_testkit::fake::VIEW).send().await.unwrap().items.unwrap();
     let bytes = |id: &str| {
         items.iter().find(|item| item["id"].as_s().unwrap() == id).map(millpond_aws::items::item_bytes).unwrap()
     };

@@ -2,12 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
-mod support;
-
 use millpond_aws::meter::Metric;
+use millpond_aws_testkit::world::{HOUR, T, WEEK, World};
 use millpond_testkit::mapping::Mapping;
 use serde_json::{Value, json};
-use support::world::{HOUR, T, WEEK, World};
 
 const DEFINITION: &str = include_str!("../../../examples/user-activity/join.toml");
 /// After the events of the payloads.

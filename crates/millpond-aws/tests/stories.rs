@@ -3,15 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
-mod support;
-
 use millpond_aws::handlers::Snapshots;
 use millpond_aws::meter::Metric;
+use millpond_aws_testkit::fake::{EVENTS, Faults, VIEW};
+use millpond_aws_testkit::world::{DAY, HOUR, T, WEEK, World};
 use millpond_core::event::EVENT_BYTES_MAX;
 use millpond_testkit::mapping::Mapping;
 use serde_json::{Value, json};
-use support::fake::{EVENTS, Faults, VIEW};
-use support::world::{DAY, HOUR, T, WEEK, World};
 
 const DEFINITION: &str = include_str!("../../../examples/user-activity/join.toml");
 

@@ -1,4 +1,4 @@
-//! A small AWS inside the test: the real SDK's requests, answered by an emulator of DynamoDB, and by
+//! A small AWS inside the process: the real SDK's requests, answered by an emulator of DynamoDB, and by
 //! a few lines each for Kinesis, SQS and S3; with faults between the two, if asked for.
 
 use std::collections::BTreeMap;
@@ -21,56 +21,76 @@ use dynoxide::{Database, DynoxideError};
 use millpond_aws::handlers::Clients;
 use serde_json::{Value, json};
 
-pub(crate) const EVENTS: &str = "dev-users-events";
-pub(crate) const VIEW: &str = "dev-users-view";
-pub(crate) const STREAM: &str = "dev-users-stream";
+/// The table of rows.
+pub const EVENTS: &str = "dev-users-events";
+/// The table of views.
+pub const VIEW: &str = "dev-users-view";
+/// The stream of events.
+pub const STREAM: &str = "dev-users-stream";
 
 /// What goes wrong, in percent of the calls.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Faults {
+pub struct Faults {
     /// Refused before anything was done: throttled, or out of order.
-    pub(crate) refused: u32,
+    pub refused: u32,
     /// Done, but the answer is lost.
-    pub(crate) lost: u32,
+    pub lost: u32,
     /// Items of a batch that are left undone.
-    pub(crate) partly: u32,
+    pub partly: u32,
 }
 
 /// A message in a queue.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
-    pub(crate) id: String,
-    pub(crate) body: String,
+pub struct Message {
+    /// Its id.
+    pub id: String,
+    /// What it says.
+    pub body: String,
 }
 
 /// A record that was put on the stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Put {
-    pub(crate) partition_key: String,
-    pub(crate) data: Vec<u8>,
+pub struct Put {
+    /// What it is spread over shards by.
+    pub partition_key: String,
+    /// What it holds.
+    pub data: Vec<u8>,
 }
 
 /// A call that was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Call {
-    pub(crate) operation: String,
-    pub(crate) table: String,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// What was asked for.
+    pub operation: String,
+    /// The table; empty for a batch and a transaction, which name it inside.
+    pub table: String,
+    /// Whether it was refused, as where a condition does not hold.
+    pub refused: bool,
+    /// What the answer says that it cost.
+    pub units: f64,
+    /// Items in the answer.
+    pub items: usize,
 }
 
+/// What there is outside the tables.
 #[derive(Default)]
-pub(crate) struct State {
-    pub(crate) queues: BTreeMap<String, Vec<Message>>,
-    pub(crate) objects: BTreeMap<String, Vec<u8>>,
-    pub(crate) stream: Vec<Put>,
+pub struct State {
+    /// Messages by the name of their queue.
+    pub queues: BTreeMap<String, Vec<Message>>,
+    /// Objects by bucket and key.
+    pub objects: BTreeMap<String, Vec<u8>>,
+    /// The stream, from its beginning.
+    pub stream: Vec<Put>,
     /// The change stream of the events table, as Lambda hands it over.
-    pub(crate) changes: Vec<Value>,
-    pub(crate) calls: Vec<Call>,
+    pub changes: Vec<Value>,
+    /// Calls of DynamoDB, in their order.
+    pub calls: Vec<Call>,
     messages: u64,
 }
 
 /// All of it.
 #[derive(Clone)]
-pub(crate) struct FakeAws {
+pub struct FakeAws {
     inner: Arc<Inner>,
 }
 
@@ -86,9 +106,9 @@ impl fmt::Debug for FakeAws {
     }
 }
 
-impl FakeAws {
+impl Default for FakeAws {
     /// An AWS with two empty tables.
-    pub(crate) fn new() -> Self {
+    fn default() -> Self {
         let dynamo = Database::memory().unwrap();
         let table = |name: &str, keys: &[(&str, &str)]| {
             json!({
@@ -104,28 +124,31 @@ impl FakeAws {
         let faults = Mutex::new((Faults::default(), fastrand::Rng::with_seed(0)));
         Self { inner: Arc::new(Inner { dynamo, state: Mutex::default(), faults }) }
     }
+}
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+impl FakeAws {
+    /// What there is outside the tables.
+    pub fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap()
     }
 
     /// From now on, so much goes wrong.
-    pub(crate) fn faults(&self, faults: Faults, seed: u64) {
+    pub fn faults(&self, faults: Faults, seed: u64) {
         *self.inner.faults.lock().unwrap() = (faults, fastrand::Rng::with_seed(seed));
     }
 
     /// The messages of a queue, which stay.
-    pub(crate) fn messages(&self, queue: &str) -> Vec<Message> {
+    pub fn messages(&self, queue: &str) -> Vec<Message> {
         self.state().queues.get(queue).cloned().unwrap_or_default()
     }
 
     /// The messages of a queue, which go.
-    pub(crate) fn receive(&self, queue: &str) -> Vec<Message> {
+    pub fn receive(&self, queue: &str) -> Vec<Message> {
         self.state().queues.remove(queue).unwrap_or_default()
     }
 
     /// Clients that reach nothing else.
-    pub(crate) fn clients(&self) -> Clients {
+    pub fn clients(&self) -> Clients {
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-central-1"))
@@ -211,11 +234,29 @@ impl Inner {
         }
     }
 
-    fn dynamo(&self, operation: &str, body: &str, mut undone: impl FnMut() -> bool) -> Result<String, DynoxideError> {
-        let db = &self.dynamo;
-        let mut request: Value = serde_json::from_str(body).unwrap();
+    fn dynamo(&self, operation: &str, body: &str, undone: impl FnMut() -> bool) -> Result<String, DynoxideError> {
+        let request: Value = serde_json::from_str(body).unwrap();
         let table = request["TableName"].as_str().unwrap_or_default().to_owned();
-        self.state.lock().unwrap().calls.push(Call { operation: operation.to_owned(), table: table.clone() });
+        let answer = self.tables(operation, &table, request, undone);
+        let said = answer.as_ref().map_or(Value::Null, |answer| serde_json::from_str(answer).unwrap());
+        self.state.lock().unwrap().calls.push(Call {
+            operation: operation.to_owned(),
+            table,
+            refused: answer.is_err(),
+            units: units(&said["ConsumedCapacity"]),
+            items: said["Items"].as_array().map_or(usize::from(said["Item"].is_object()), Vec::len),
+        });
+        answer
+    }
+
+    fn tables(
+        &self,
+        operation: &str,
+        table: &str,
+        mut request: Value,
+        mut undone: impl FnMut() -> bool,
+    ) -> Result<String, DynoxideError> {
+        let db = &self.dynamo;
         Ok(match operation {
             "GetItem" => json(db.get_item(read(request))?),
             "PutItem" => {
@@ -311,6 +352,14 @@ impl Inner {
     }
 }
 
+/// The units of an answer: of one table, or of each.
+fn units(capacity: &Value) -> f64 {
+    match capacity {
+        Value::Array(tables) => tables.iter().map(units).sum(),
+        table => table["CapacityUnits"].as_f64().unwrap_or_default(),
+    }
+}
+
 fn read<T: serde::de::DeserializeOwned>(request: Value) -> T {
     serde_json::from_value(request).unwrap()
 }
@@ -324,4 +373,4 @@ fn response(status: u16, body: String) -> HttpResponse {
 }
 
 /// How long tests let calls be tried again: by the clock of a runtime that is paused.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -21,43 +21,52 @@ use millpond_testkit::mapping::{Answer, Delivered, Mapping, Record, deliver};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::fake::{EVENTS, FakeAws, PATIENCE, STREAM, VIEW};
+use crate::fake::{EVENTS, FakeAws, PATIENCE, STREAM, VIEW};
 
-pub(crate) const T: u64 = 1_760_000_000_000;
-pub(crate) const HOUR: u64 = 3_600_000;
-pub(crate) const DAY: u64 = 24 * HOUR;
-pub(crate) const WEEK: u64 = 7 * DAY;
+/// When a world begins, in milliseconds since 1970 UTC.
+pub const T: u64 = 1_760_000_000_000;
+/// In milliseconds.
+pub const HOUR: u64 = 3_600_000;
+/// In milliseconds.
+pub const DAY: u64 = 24 * HOUR;
+/// In milliseconds.
+pub const WEEK: u64 = 7 * DAY;
 
 thread_local! {
-    /// The clock of the test that runs on this thread.
+    /// The clock of the world that runs on this thread.
     static NOW: Cell<u64> = const { Cell::new(T) };
 }
 
-pub(crate) fn now() -> u64 {
+/// The time of the world on this thread, in milliseconds since 1970 UTC.
+pub fn now() -> u64 {
     NOW.get()
 }
 
 /// A deployment, and what is on its way in it.
-pub(crate) struct World {
-    pub(crate) aws: FakeAws,
-    pub(crate) deployment: Deployment,
+pub struct World {
+    /// Where it is deployed.
+    pub aws: FakeAws,
+    /// What its functions know of it.
+    pub deployment: Deployment,
     /// Sums over all invocations.
-    pub(crate) meter: Meter,
+    pub meter: Meter,
+    /// The same by function.
+    pub meters: Mutex<BTreeMap<String, Meter>>,
     /// How long calls are tried again.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
     seed: AtomicU64,
     /// How far mappings have come in the stream, and in the change stream.
     consumed: AtomicUsize,
     triggered: AtomicUsize,
     /// What mappings have given up.
-    pub(crate) given_up: Mutex<Vec<Value>>,
+    pub given_up: Mutex<Vec<Value>>,
 }
 
 impl World {
     /// A deployment of a definition, with snapshots on for long; the clock stands at [`T`].
-    pub(crate) fn new(definition: &str) -> Self {
+    pub fn new(definition: &str) -> Self {
         NOW.set(T);
-        let aws = FakeAws::new();
+        let aws = FakeAws::default();
         let clients = aws.clients();
         let url = |name: &str| format!("http://aws.test/000000000000/{name}");
         let deployment = Deployment {
@@ -82,6 +91,7 @@ impl World {
             aws,
             deployment,
             meter: Meter::default(),
+            meters: Mutex::default(),
             patience: PATIENCE,
             seed: AtomicU64::new(1),
             consumed: AtomicUsize::default(),
@@ -95,51 +105,74 @@ impl World {
     }
 
     /// All that is by chance from now on comes from this.
-    pub(crate) fn seeded(&self, seed: u64) {
+    pub fn seeded(&self, seed: u64) {
         self.seed.store(seed << 32, Ordering::Relaxed);
     }
 
-    pub(crate) fn at(&self, now: u64) {
+    /// Sets the clock.
+    pub fn at(&self, now: u64) {
         NOW.set(now);
     }
 
-    pub(crate) fn invocation(&self) -> Invocation {
+    /// An invocation by the clock of the world.
+    pub fn invocation(&self) -> Invocation {
         let pace = Pace::new(Instant::now() + self.patience, self.seed());
         Invocation { now, pace, meter: Meter::default(), trace: None }
     }
 
     /// Runs a function; what it counted is added to the world's.
-    pub(crate) async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Failed> {
+    ///
+    /// # Errors
+    /// As the function's.
+    pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Failed> {
         let invocation = self.invocation();
         let answer = self.deployment.handle(function, payload.to_string().as_bytes(), &invocation).await;
+        let mut meters = self.meters.lock().unwrap();
+        let meter = meters.entry(function.to_owned()).or_default();
         for metric in Metric::ALL {
-            let count = invocation.meter.get(*metric);
-            if count > 0.0 {
-                self.meter.add(*metric, count as u64);
-            }
+            let count = invocation.meter.get(*metric) as u64;
+            self.meter.add(*metric, count);
+            meter.add(*metric, count);
         }
         answer
     }
 
     /// Puts texts on the stream, as producers do.
-    pub(crate) fn put(&self, texts: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    pub fn put(&self, texts: impl IntoIterator<Item = impl AsRef<[u8]>>) {
         let mut state = self.aws.state();
         for text in texts {
-            let put = super::fake::Put { partition_key: "p".to_owned(), data: text.as_ref().to_vec() };
+            let put = crate::fake::Put { partition_key: "p".to_owned(), data: text.as_ref().to_vec() };
             state.stream.push(put);
         }
     }
 
     /// Consumes what is new on the stream, and brings views up to date, until nothing is on its way.
-    pub(crate) async fn settle(&self, mapping: &Mapping) {
+    pub async fn settle(&self, mapping: &Mapping) {
         self.consume(mapping).await;
         self.trigger(mapping).await;
     }
 
-    pub(crate) async fn consume(&self, mapping: &Mapping) {
+    /// As [`World::settle`], by mappings that wait until all that is new is in one batch.
+    pub async fn settle_at_once(&self) {
+        self.at_once("consumer", self.new_puts()).await;
+        self.at_once("trigger", self.new_inserts()).await;
+    }
+
+    async fn at_once(&self, function: &str, records: Vec<Record<Value>>) {
+        let records: Vec<Value> = records.into_iter().map(|record| record.data).collect();
+        let answer = self.invoke(function, &json!({"Records": records})).await.unwrap();
+        assert_eq!(failures(&answer), [""; 0], "{function}");
+    }
+
+    /// Consumes what is new on the stream.
+    pub async fn consume(&self, mapping: &Mapping) {
+        self.deliver("consumer", mapping, self.new_puts()).await;
+    }
+
+    fn new_puts(&self) -> Vec<Record<Value>> {
         let puts = self.aws.state().stream[self.consumed.load(Ordering::Relaxed)..].to_vec();
         let before = self.consumed.fetch_add(puts.len(), Ordering::Relaxed);
-        let record = |(n, put): (usize, super::fake::Put)| {
+        let record = |(n, put): (usize, crate::fake::Put)| {
             let sequence_number = format!("4966{:052}", before + n);
             let data = json!({
                 "eventID": format!("shardId-000000000000:{sequence_number}"),
@@ -154,11 +187,15 @@ impl World {
             });
             Record { sequence_number, item: n.to_string(), at: now(), data }
         };
-        let records = puts.into_iter().enumerate().map(record).collect();
-        self.deliver("consumer", mapping, records).await;
+        puts.into_iter().enumerate().map(record).collect()
     }
 
-    pub(crate) async fn trigger(&self, mapping: &Mapping) {
+    /// Brings views up to date with what is new on the change stream.
+    pub async fn trigger(&self, mapping: &Mapping) {
+        self.deliver("trigger", mapping, self.new_inserts()).await;
+    }
+
+    fn new_inserts(&self) -> Vec<Record<Value>> {
         let changes = self.aws.state().changes[self.triggered.load(Ordering::Relaxed)..].to_vec();
         self.triggered.fetch_add(changes.len(), Ordering::Relaxed);
         // As the mapping's filter has it.
@@ -167,7 +204,7 @@ impl World {
             let sequence_number = data["dynamodb"]["SequenceNumber"].as_str().unwrap().to_owned();
             Record { sequence_number, item: data["dynamodb"]["Keys"].to_string(), at: now(), data }
         };
-        self.deliver("trigger", mapping, inserts.map(record).collect()).await;
+        inserts.map(record).collect()
     }
 
     async fn deliver(&self, function: &str, mapping: &Mapping, records: Vec<Record<Value>>) {
@@ -189,7 +226,7 @@ impl World {
     }
 
     /// Does what the queue of a function asks for; what fails is asked for again.
-    pub(crate) async fn drain(&self, function: &str) {
+    pub async fn drain(&self, function: &str) {
         const ROUNDS_MAX: usize = 100;
         for _ in 0..ROUNDS_MAX {
             let messages = self.aws.receive(function);
@@ -213,18 +250,18 @@ impl World {
     }
 
     /// The view of a key, as its table has it.
-    pub(crate) async fn view(&self, key: &str) -> Option<View> {
+    pub async fn view(&self, key: &str) -> Option<View> {
         let invocation = self.invocation();
         self.deployment.store(&invocation).view(key).await.unwrap()
     }
 
     /// The document of a key.
-    pub(crate) async fn document(&self, key: &str) -> Option<String> {
+    pub async fn document(&self, key: &str) -> Option<String> {
         self.view(key).await.map(|view| view.state.document(&self.deployment.join, key))
     }
 
     /// All keys with a view, in order.
-    pub(crate) async fn keys(&self) -> Vec<String> {
+    pub async fn keys(&self) -> Vec<String> {
         let invocation = self.invocation();
         let store = self.deployment.store(&invocation);
         let (mut keys, mut start) = (Vec::new(), None);
@@ -240,7 +277,7 @@ impl World {
     }
 
     /// Whether an event ever was a row of a key.
-    pub(crate) fn was_accepted(&self, key: &str, text: &str) -> bool {
+    pub fn was_accepted(&self, key: &str, text: &str) -> bool {
         let state = self.aws.state();
         state.changes.iter().any(|change| {
             let image = &change["dynamodb"]["NewImage"];
@@ -249,25 +286,25 @@ impl World {
     }
 
     /// Items of a table.
-    pub(crate) async fn rows(&self, table: &str) -> usize {
+    pub async fn rows(&self, table: &str) -> usize {
         let scan = self.deployment.clients.dynamo.scan().table_name(table).send().await.unwrap();
         scan.items().len()
     }
 
     /// Differences that folding a key anew finds.
-    pub(crate) async fn differences(&self, key: &str) -> usize {
+    pub async fn differences(&self, key: &str) -> usize {
         let invocation = self.invocation();
         let store: DynamoStore<'_> = self.deployment.store(&invocation);
         verified(&store, &self.deployment.join, key).await.unwrap().len()
     }
 
     /// The messages of a queue, as JSON.
-    pub(crate) fn queue(&self, name: &str) -> Vec<Value> {
+    pub fn queue(&self, name: &str) -> Vec<Value> {
         self.aws.messages(name).iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect()
     }
 
     /// How many there were of each.
-    pub(crate) fn counts(&self, metrics: &[Metric]) -> BTreeMap<String, u64> {
+    pub fn counts(&self, metrics: &[Metric]) -> BTreeMap<String, u64> {
         metrics.iter().map(|metric| (metric.name(), self.meter.get(*metric) as u64)).collect()
     }
 }
