@@ -3,17 +3,13 @@
 
 use anyhow::Result;
 use millpond_bench_aws::cost::{Measured, batch_of_one_key, measure};
-use millpond_bench_aws::table::{Row, WRITES_MAX, is_one_read_and_one_write};
+use millpond_bench_aws::table::{Row, is_one_read_and_one_write};
 use millpond_bench_aws::workload::{LATENESS_MS, Workload};
 
 const EVENTS: u64 = 1_000;
-/// All events are younger than `lateness`; or 150 of a key are.
-const STEPS_MS: [u64; 2] = [1_000, LATENESS_MS / 150];
-/// Read units an event: one for its view; the rest is for first events, comparisons, snapshots, and
-/// trims.
-const READS_MAX_NOW: f64 = 1.5;
-/// Items that an event reads, by the same.
-const ITEMS_MAX_NOW: f64 = 6.0;
+/// All events are younger than `lateness`; or 150 of a key are, or 199: where a tail that is just closed is as good
+/// as due again.
+const STEPS_MS: [u64; 3] = [1_000, LATENESS_MS / 150, LATENESS_MS / 199];
 
 async fn of(events_a_key: u64, step_ms: u64) -> Result<Measured> {
     measure(&Workload { keys: EVENTS / events_a_key, events_a_key, step_ms, disorder: false }).await
@@ -23,33 +19,20 @@ async fn of(events_a_key: u64, step_ms: u64) -> Result<Measured> {
 async fn a_batch_of_one_key_is_one_read_and_one_write() -> Result<()> {
     let calls = batch_of_one_key(100).await?;
     assert!(is_one_read_and_one_write(&calls), "{calls:?}");
-    assert_eq!(calls.iter().map(|call| call.units).collect::<Vec<_>>(), [1.0, 1.0]);
+    assert_eq!(calls.iter().map(|call| call.units).collect::<Vec<_>>(), [0.5, 1.0]);
     Ok(())
 }
 
 #[tokio::test]
-async fn an_event_costs_no_more_than_three_writes_and_about_a_read() -> Result<()> {
-    for step_ms in STEPS_MS {
-        for events_a_key in [10, 500] {
-            let measured = of(events_a_key, step_ms).await?;
-            let cost = measured.an_event();
-            assert!(cost.writes <= WRITES_MAX, "{measured:?}");
-            assert!(cost.reads <= READS_MAX_NOW && cost.items <= ITEMS_MAX_NOW, "{measured:?}");
-            let [consumer, trigger, ..] = measured.functions;
-            assert_eq!((consumer.writes, consumer.reads, trigger.writes), (1_000.0, 0.0, 1_000.0));
-        }
-    }
-    Ok(())
-}
-
-#[tokio::test]
-#[ignore = "missed: a key's first event also looks for others, and comparisons and snapshots read whole tails"]
-async fn the_targets_are_met_whatever_the_history() -> Result<()> {
+async fn an_event_costs_the_same_whatever_the_history() -> Result<()> {
     for step_ms in STEPS_MS {
         let shortest = of(10, step_ms).await?.an_event();
         for events_a_key in [10, 500] {
             let what = format!("{events_a_key} a key");
-            let row = Row { what, measured: of(events_a_key, step_ms).await?, shortest: Some(shortest) };
+            let measured = of(events_a_key, step_ms).await?;
+            let [consumer, trigger, ..] = measured.functions;
+            assert_eq!((consumer.writes, consumer.reads, trigger.writes), (1_000.0, 0.0, 1_000.0));
+            let row = Row { what, measured, shortest: Some(shortest) };
             assert_eq!(row.missed(), Some(Vec::new()), "{row:?}");
         }
     }

@@ -37,7 +37,14 @@ pub struct Faults {
     pub lost: u32,
     /// Items of a batch that are left undone.
     pub partly: u32,
+    /// Done, but late: up to the longest of [`SLOW_MS`].
+    pub slow: u32,
+    /// Reads of a view that need not be consistent, and see what was there before its last write.
+    pub stale: u32,
 }
+
+/// How long a slow call takes, in milliseconds.
+const SLOW_MS: std::ops::Range<u64> = 100..8_000;
 
 /// A message in a queue.
 #[derive(Clone, Debug)]
@@ -86,6 +93,8 @@ pub struct State {
     /// Calls of DynamoDB, in their order.
     pub calls: Vec<Call>,
     messages: u64,
+    /// Answers about views, as they were before their last write.
+    older: BTreeMap<String, String>,
 }
 
 /// All of it.
@@ -171,8 +180,13 @@ impl FakeAws {
         if let Some(refused) = self.refused() {
             return Ok(refused);
         }
-        let response = self.inner.answer(&request, self.undone());
+        let is_stale = self.chance(|faults| faults.stale);
+        let response = self.inner.answer(&request, self.undone(), is_stale);
         tokio::task::yield_now().await;
+        if self.chance(|faults| faults.slow) {
+            let ms = self.inner.faults.lock().unwrap().1.u64(SLOW_MS);
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
         if self.chance(|faults| faults.lost) {
             return Err(ConnectorError::timeout("the answer is lost".into()));
         }
@@ -217,13 +231,13 @@ impl HttpClient for FakeAws {
 }
 
 impl Inner {
-    fn answer(&self, request: &HttpRequest, undone: impl FnMut() -> bool) -> HttpResponse {
+    fn answer(&self, request: &HttpRequest, undone: impl FnMut() -> bool, is_stale: bool) -> HttpResponse {
         let body = request.body().bytes().expect("bodies are in memory");
         let Some(target) = request.headers().get("x-amz-target") else { return self.object(request, body) };
         let (service, operation) = target.split_once('.').unwrap();
         let text = std::str::from_utf8(body).unwrap();
         let answer = match service {
-            "DynamoDB_20120810" => self.dynamo(operation, text, undone),
+            "DynamoDB_20120810" => self.dynamo(operation, text, undone, is_stale),
             "Kinesis_20131202" => Ok(self.kinesis(operation, &serde_json::from_str(text).unwrap(), undone)),
             "AmazonSQS" => Ok(self.queue(operation, &serde_json::from_str(text).unwrap())),
             service => panic!("no fake of {service}"),
@@ -234,10 +248,21 @@ impl Inner {
         }
     }
 
-    fn dynamo(&self, operation: &str, body: &str, undone: impl FnMut() -> bool) -> Result<String, DynoxideError> {
+    fn dynamo(
+        &self,
+        operation: &str,
+        body: &str,
+        undone: impl FnMut() -> bool,
+        is_stale: bool,
+    ) -> Result<String, DynoxideError> {
         let request: Value = serde_json::from_str(body).unwrap();
         let table = request["TableName"].as_str().unwrap_or_default().to_owned();
-        let answer = self.tables(operation, &table, request, undone);
+        self.remember(operation, &table, &request);
+        let mut answer = self.tables(operation, &table, request.clone(), undone);
+        if is_stale && operation == "GetItem" && table == VIEW && request["ConsistentRead"] != true {
+            let older = self.state.lock().unwrap().older.get(&request["Key"].to_string()).cloned();
+            answer = answer.map(|newest| older.unwrap_or(newest));
+        }
         let said = answer.as_ref().map_or(Value::Null, |answer| serde_json::from_str(answer).unwrap());
         self.state.lock().unwrap().calls.push(Call {
             operation: operation.to_owned(),
@@ -289,6 +314,21 @@ impl Inner {
             }
             operation => panic!("no fake of dynamodb:{operation}"),
         })
+    }
+
+    /// Keeps what was in the place of a view that is written.
+    fn remember(&self, operation: &str, table: &str, request: &Value) {
+        let key = match operation {
+            "PutItem" => json!({"id": request["Item"]["id"]}),
+            "UpdateItem" => request["Key"].clone(),
+            "TransactWriteItems" => json!({"id": request["TransactItems"][0]["Put"]["Item"]["id"]}),
+            _ => return,
+        };
+        if table == VIEW || operation == "TransactWriteItems" {
+            let before = json!({"TableName": VIEW, "Key": key});
+            let before = json(self.dynamo.get_item(read(before)).unwrap());
+            self.state.lock().unwrap().older.insert(key.to_string(), before);
+        }
     }
 
     /// A record of the change stream.

@@ -129,11 +129,8 @@ impl World {
         let answer = self.deployment.handle(function, payload.to_string().as_bytes(), &invocation).await;
         let mut meters = self.meters.lock().unwrap();
         let meter = meters.entry(function.to_owned()).or_default();
-        for metric in Metric::ALL {
-            let count = invocation.meter.get(*metric) as u64;
-            self.meter.add(*metric, count);
-            meter.add(*metric, count);
-        }
+        self.meter.add_all(&invocation.meter);
+        meter.add_all(&invocation.meter);
         answer
     }
 

@@ -119,6 +119,16 @@ impl Meter {
         }
     }
 
+    /// Adds all that another has counted.
+    pub fn add_all(&self, other: &Self) {
+        for metric in Metric::ALL {
+            let count = other.get(*metric);
+            if count > 0.0 {
+                self.sum(*metric, count);
+            }
+        }
+    }
+
     /// Keeps a value of its own.
     pub fn value(&self, metric: Metric, value: u64) {
         self.counts().entry(metric).or_default().push(value as f64);

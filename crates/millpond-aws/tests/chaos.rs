@@ -1,5 +1,5 @@
 //! Everything at once: producers that repeat themselves, mappings that deliver again, tables that
-//! throttle and lose answers, triggers, snapshots and trims of the same keys at the same time. In the
+//! throttle, are slow, lose answers, and show what was, triggers, snapshots and trims of the same keys at the same time. In the
 //! end every event is counted exactly once, or is in the late queue or in quarantine.
 
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
@@ -75,7 +75,13 @@ async fn life(seed: u64, met: &mut Met) {
     world.seeded(seed);
     // Some calls have no more time.
     world.patience = Duration::from_millis(chance.u64(100..2_000));
-    let faults = Faults { refused: chance.u32(..15), lost: chance.u32(..15), partly: chance.u32(..40) };
+    let faults = Faults {
+        refused: chance.u32(..15),
+        lost: chance.u32(..15),
+        partly: chance.u32(..40),
+        slow: chance.u32(..10),
+        stale: chance.u32(..50),
+    };
     let mapping = Mapping {
         batch_max: chance.usize(1..20),
         bisects: chance.bool(),

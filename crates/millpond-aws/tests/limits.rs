@@ -12,6 +12,7 @@ use millpond_aws::items::snapshot_id;
 use millpond_aws::meter::Metric;
 use millpond_aws_testkit::fake::{EVENTS, Faults};
 use millpond_aws_testkit::world::{DAY, HOUR, T, WEEK, World};
+use millpond_core::process::trigger::is_compared;
 use millpond_core::store::{Store, Written};
 use millpond_core::{Join, View};
 use millpond_testkit::mapping::Mapping;
@@ -151,7 +152,8 @@ async fn a_view_that_was_tampered_with_is_found_and_mended() {
     // One order too few, and the next write is one that is compared.
     let other = World::new(USERS);
     send(&other, &(0..3).map(|n| order(&format!("o{n}"), T + n)).collect::<Vec<_>>()).await;
-    let wrong = View { state: shown(&other, "u1").await.state, version: 255, ..before.clone() };
+    let version = (before.version + 1..).find(|version| is_compared("u1", version + 1, 5)).unwrap();
+    let wrong = View { state: shown(&other, "u1").await.state, version, ..before.clone() };
     assert_eq!(store.put_view("u1", Some(&before), &wrong).await.unwrap(), Written::Done);
     assert_eq!(world.differences("u1").await, 1, "verify finds it");
     send(&world, &[order("o9", T + 9)]).await;

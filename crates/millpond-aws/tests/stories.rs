@@ -291,13 +291,13 @@ async fn while_snapshots_are_off_history_of_any_age_is_joined_and_nothing_is_clo
 #[tokio::test(start_paused = true)]
 async fn a_long_tail_asks_for_its_snapshot_and_that_for_its_trim() {
     let world = users();
-    for day in 0..12 {
+    for day in 0..14 {
         world.at(T + day * DAY);
         send(&world, &(0..40).map(|n| order(&format!("o{day}-{n}"), T + day * DAY + n)).collect::<Vec<_>>()).await;
         world.drain("snapshot").await;
         world.drain("trim").await;
     }
-    shows(&world, "**NOT SET**", 0, 480).await;
+    shows(&world, "**NOT SET**", 0, 560).await;
     assert!(world.meter.get(Metric::Snapshot) >= 1.0 && world.meter.get(Metric::Trimmed) >= 100.0);
     assert!(world.meter.get(Metric::Snapshot) <= 5.0, "but seldom: a tail that cannot be closed costs reading it");
 }

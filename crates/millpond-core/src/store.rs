@@ -78,6 +78,8 @@ pub struct Page {
 ///   page is as long as the store likes, and `more` is set until the last.
 /// - `put_view` puts `next` in the place of `before`, as it was read; it writes only if the stored
 ///   version is still that of `before` (none = there is no view). `next.version` is one higher.
+/// - `glance` reads a view that may be older than the newest: only a write whose condition is that view's version may rest
+///   on it. A store for which that is not cheaper answers with none, as one does that has none.
 /// - `delete_rows` deletes what it can, and names what it did not; positions without a row count
 ///   as deleted.
 /// - `keep_late` and `keep_quarantined` keep the whole. `keep_late` keeps the first event at a key's
@@ -89,6 +91,10 @@ pub trait Store: Sync {
 
     /// The view of a key.
     fn view(&self, key: &str) -> impl Future<Output = Result<Option<View>, Self::Error>> + Send;
+    /// The view of a key, or one before it; or none, for whatever reason.
+    fn glance(&self, _key: &str) -> impl Future<Output = Result<Option<View>, Self::Error>> + Send {
+        async { Ok(None) }
+    }
     /// Replaces a view by its next version.
     fn put_view(
         &self,

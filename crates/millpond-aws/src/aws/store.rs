@@ -54,6 +54,15 @@ pub struct DynamoStore<'s> {
     pub heals: bool,
 }
 
+/// How an item is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// As it is now.
+    Newest,
+    /// As it is or was a moment ago, at half the price.
+    Cheapest,
+}
+
 /// The condition of a write over a version.
 struct Over {
     expression: &'static str,
@@ -85,9 +94,10 @@ impl DynamoStore<'_> {
         self.meter.add(Metric::ItemsRead, items as u64);
     }
 
-    async fn item(&self, table: &str, key: Item) -> Result<Option<Item>, Error> {
+    async fn item(&self, table: &str, key: Item, reading: Reading) -> Result<Option<Item>, Error> {
         let call = || {
-            let get = self.dynamo.get_item().table_name(table).set_key(Some(key.clone())).consistent_read(true);
+            let get = self.dynamo.get_item().table_name(table).set_key(Some(key.clone()));
+            let get = get.consistent_read(reading == Reading::Newest);
             get.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
         };
         let answer = self.pace.call("dynamodb:GetItem", call, never).await?;
@@ -100,7 +110,7 @@ impl DynamoStore<'_> {
     /// # Errors
     /// If it cannot be read.
     pub async fn view_item(&self, key: &str) -> Result<Option<Item>, Error> {
-        self.item(&self.tables.view, id(key)).await
+        self.item(&self.tables.view, id(key), Reading::Newest).await
     }
 
     /// A page of the view table, in no order: the items of views and of snapshots, and where to go
@@ -260,7 +270,7 @@ impl Store for DynamoStore<'_> {
             if !is_split {
                 return Ok(Some(*view));
             }
-            let snapshot = self.item(&self.tables.view, id(&items::snapshot_id(key))).await?;
+            let snapshot = self.item(&self.tables.view, id(&items::snapshot_id(key)), Reading::Newest).await?;
             if let Some(view) = items::joined(view, snapshot.as_ref())? {
                 return Ok(Some(*view));
             }
@@ -270,6 +280,21 @@ impl Store for DynamoStore<'_> {
         }
         let why = "others made one snapshot after the other".to_owned();
         Err(Error::Unavailable { what: "reading a view and its snapshot", attempts: SPLIT_READS_MAX, why })
+    }
+
+    /// Half the price of [`Store::view`].
+    async fn glance(&self, key: &str) -> Result<Option<View>, Error> {
+        let Some(item) = self.item(&self.tables.view, id(key), Reading::Cheapest).await? else { return Ok(None) };
+        let StoredView { view, is_split, is_overflow } = items::view(self.join, &item)?;
+        // Whatever is not plain is looked at in its newest version.
+        if is_overflow || items::generation(&item)? > self.generation {
+            return Ok(None);
+        }
+        if !is_split {
+            return Ok(Some(*view));
+        }
+        let snapshot = self.item(&self.tables.view, id(&items::snapshot_id(key)), Reading::Cheapest).await?;
+        Ok(items::joined(view, snapshot.as_ref())?.map(|view| *view))
     }
 
     async fn put_view(&self, key: &str, before: Option<&View>, next: &View) -> Result<Written, Error> {
@@ -286,7 +311,7 @@ impl Store for DynamoStore<'_> {
     }
 
     async fn row(&self, key: &str, position: &Position) -> Result<Option<Row>, Error> {
-        let item = self.item(&self.tables.events, place(key, position)).await?;
+        let item = self.item(&self.tables.events, place(key, position), Reading::Newest).await?;
         Ok(item.map(|item| items::row(&item).map(|(_, row)| row)).transpose()?)
     }
 

@@ -2,6 +2,7 @@
 
 use super::{ATTEMPTS_MAX, Error, all_rows};
 use crate::join::Join;
+use crate::position::Position;
 use crate::snapshot::{Closing, SnapshotDecision, decide};
 use crate::store::{Store, Written};
 use crate::view::{Folded, View};
@@ -39,7 +40,14 @@ pub async fn snapshot<S: Store>(
         let version = stored.as_ref().map_or(0, |view| view.version);
         let base = stored.clone().filter(|view| view.fingerprint == join.fingerprint());
         let mut view = base.unwrap_or_else(|| View::unstored(join, Folded::from_snapshot(join, None), None));
-        let tail = all_rows(store, key, view.through(), None).await?;
+        // What may be closed first: often that is nothing, and the rest need not be read.
+        let boundary = Position::new(now.saturating_sub(join.lateness_ms()), "");
+        let mut tail = all_rows(store, key, view.through(), Some(&boundary)).await?;
+        if tail.is_empty() {
+            let events = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
+            return Ok(Snapshotted { closed: false, events, tail_events: view.tail_events() });
+        }
+        tail.extend(all_rows(store, key, Some(&boundary), None).await?);
         let decision =
             decide(join, &view, &tail, now, closing).map_err(|source| Error::Unreadable { key: key.into(), source })?;
         let SnapshotDecision::Close { snapshot, folded, tail_events } = decision else {

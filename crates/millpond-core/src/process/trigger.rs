@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use super::{ATTEMPTS_MAX, Error, all_rows};
 use crate::join::Join;
 use crate::position::Position;
@@ -72,9 +74,10 @@ pub struct Triggered {
     pub erased: u64,
 }
 
-/// Of so many writes of a view, one also folds its tail anew and compares; where the tail is longer,
-/// of so many more: what it costs an event stays constant.
+/// Of so many writes of a view, one also folds its tail anew and compares.
 const COMPARE_EVERY: u64 = 256;
+/// Where the tail is long, of so many writes a row of it: what comparing costs an event stays constant.
+const COMPARE_TAIL: u64 = 8;
 
 /// Brings the view of `key` up to date with `new` rows of it.
 ///
@@ -105,8 +108,12 @@ async fn bring<S: Store>(
 ) -> Result<Triggered, Error<S::Error>> {
     let mut done = Triggered::default();
     let mut breaches = BTreeSet::new();
-    for _ in 0..ATTEMPTS_MAX {
-        let stored = store.view(key).await?; // always read before the rows
+    for attempt in 0..ATTEMPTS_MAX {
+        let glanced = if attempt == 0 { store.glance(key).await? } else { None };
+        let stored = match glanced.filter(|view| is_next(join, view, new)) {
+            Some(view) => Some(view),
+            None => store.view(key).await?, // always read before the rows
+        };
         keep_breaches(store, key, stored.as_ref(), new, &mut breaches).await?;
         done.breaches = breaches.len() as u64;
         done.erased = erased(stored.as_ref(), new);
@@ -116,7 +123,7 @@ async fn bring<S: Store>(
             TriggerDecision::Refuse(trimmed_to) => return Err(Error::Incomplete { key: key.into(), trimmed_to }),
             TriggerDecision::Fast(rows) => {
                 let next = fast(join, key, stored.as_ref(), &rows)?;
-                if next.version.is_multiple_of(COMPARE_EVERY.max(next.tail_events().next_power_of_two())) {
+                if is_compared(key, next.version, next.tail_events()) {
                     compared(store, join, key, stored.as_ref(), next, &mut done).await?
                 } else {
                     next
@@ -127,24 +134,39 @@ async fn bring<S: Store>(
             }
         };
         if store.put_view(key, stored.as_ref(), &next).await? == Written::Done {
-            let before = stored.as_ref().map_or(0, View::tail_events);
-            done.wants_snapshot = is_due(join.snapshot_every(), before, next.tail_events());
+            let before = stored.as_ref().map_or(0, |view| view.events);
+            done.wants_snapshot = is_due(join.snapshot_every(), next.tail_events(), before, next.events);
             done.written = true;
             done.closed_at = next.snapshot.as_ref().map(|snapshot| snapshot.closed_at);
             return Ok(done);
         }
         done.conflicts += 1;
+        done.diverged = false; // the view was not the newest: a trim may have deleted what it needs
     }
     Err(Error::Contended { key: key.into() })
 }
 
-/// Whether a tail that grows from one length to another should be snapshotted: as it gets longer
-/// than `every`, and each time that it has doubled since. So what cannot be closed yet is looked at
-/// seldom, and the cost an event stays constant.
+/// Whether all of `new` is folded onto the view, as it is or as it has become since: then a view that
+/// is not the newest is found out by its version.
+fn is_next(join: &Join, view: &View, new: &[Row]) -> bool {
+    let is_base = view.fingerprint == join.fingerprint() && !view.behind;
+    is_base && !new.is_empty() && new.iter().all(|row| row.position > view.folded_to)
+}
+
+/// Whether a snapshot should be asked for where a key's events grow from one count to another: when
+/// more than `every` of them are in the tail, each time that so many have come, or, if the tail is
+/// longer, half as many as it has. So a tail is read once or twice an event, however long it is, and
+/// whatever of it can be closed.
 #[must_use]
-pub fn is_due(every: u64, before: u64, after: u64) -> bool {
-    let doublings = |tail: u64| (tail.saturating_sub(1) / every.max(1)).checked_ilog2();
-    doublings(after) > doublings(before)
+pub fn is_due(every: u64, tail: u64, before: u64, after: u64) -> bool {
+    let step = every.max(1).max(1 << tail.max(1).ilog2());
+    tail > every && after.saturating_sub(1) / step > before.saturating_sub(1) / step
+}
+
+/// Whether a write of a view, chosen as if by chance, is compared with a refold.
+#[must_use]
+pub fn is_compared(key: &str, version: u64, tail: u64) -> bool {
+    xxh3_64_with_seed(key.as_bytes(), version).is_multiple_of(COMPARE_EVERY.max(COMPARE_TAIL * tail))
 }
 
 /// The next view as it was folded step by step, or the refold that shows it to be wrong or behind.
@@ -231,9 +253,29 @@ mod tests {
     /// A tail that could not be closed was asked for at each write: each time, all of it was read.
     #[test]
     fn a_tail_is_due_when_it_gets_too_long_and_each_time_it_has_doubled() {
-        let due: Vec<u64> = (1..=1_000).filter(|after| is_due(100, after - 1, *after)).collect();
-        assert_eq!(due, [101, 201, 401, 801]);
-        assert!(is_due(100, 0, 5_000) && !is_due(100, 150, 150) && !is_due(100, 300, 20));
-        assert!(is_due(0, 0, 2), "every event may be one too many");
+        let due: Vec<u64> = (1..=1_000).filter(|events| is_due(100, *events, events - 1, *events)).collect();
+        assert_eq!(due, [101, 129, 257, 513]);
+        assert!(is_due(100, 5_000, 0, 5_000), "a batch may be large");
+    }
+
+    /// A tail that was cut to just below a length at which it was asked for was asked for, and read, at
+    /// nearly every event.
+    #[test]
+    fn a_tail_is_read_once_or_twice_an_event_whatever_is_left_of_it() {
+        const EVENTS: u64 = 20_000;
+        for every in [1, 10, 100] {
+            for left in [0, 1, 95, 99, 100, 101, 127, 128, 150, 199, 200, 201, 400, 3_000] {
+                let (mut tail, mut read) = (0, 0);
+                for events in 1..=EVENTS {
+                    tail += 1;
+                    if is_due(every, tail, events - 1, events) {
+                        read += tail;
+                        tail = tail.min(left);
+                    }
+                }
+                assert!(read < 3 * EVENTS, "every {every}, {left} left: {read} rows read");
+                assert!(tail <= 2 * every + 3 * left, "every {every}, {left} left: {tail}");
+            }
+        }
     }
 }
