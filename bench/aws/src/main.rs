@@ -1,10 +1,14 @@
-//! Prints what an event costs on AWS; ends with 1 if a target is missed.
+//! Prints what an event costs on AWS, or what the program of the functions is; ends with 1 if a target is
+//! missed.
 #![forbid(unsafe_code)]
 
+use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use millpond_bench_aws::cost::{Cost, batch_of_one_key, measure};
+use millpond_bench_aws::lambda;
 use millpond_bench_aws::table::{Row, is_one_read_and_one_write, markdown};
 use millpond_bench_aws::workload::{LATENESS_MS, Workload};
 
@@ -21,6 +25,18 @@ const OTHER_WINDOWS: [u64; 2] = [199, 95];
 const STEP_MS: u64 = 1_000;
 
 fn main() -> Result<ExitCode> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let is_met = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => cost()?,
+        ["lambda"] => lambda::measure(Path::new("target/lambda"))?,
+        ["lambda", programs] => lambda::measure(Path::new(programs))?,
+        _ => bail!("usage: millpond-bench-aws [lambda [FOLDER-OF-THE-PROGRAMS]]"),
+    };
+    Ok(ExitCode::from(u8::from(!is_met)))
+}
+
+/// Prints the table of costs; whether all targets are met.
+fn cost() -> Result<bool> {
     // The clock is one of the thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut rows: Vec<Row> = Vec::new();
@@ -52,7 +68,7 @@ fn main() -> Result<ExitCode> {
     let batch = runtime.block_on(batch_of_one_key(100))?;
     print!("{}", markdown(&rows, &batch));
     let is_met = rows.iter().all(|row| row.missed().is_none_or(|missed| missed.is_empty()));
-    Ok(ExitCode::from(u8::from(!is_met || !is_one_read_and_one_write(&batch))))
+    Ok(is_met && is_one_read_and_one_write(&batch))
 }
 
 /// Measures a workload; without another, its history is the shortest.

@@ -3,4 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 pub mod fake;
+pub mod http;
+pub mod lambda;
 pub mod world;

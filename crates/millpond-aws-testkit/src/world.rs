@@ -151,8 +151,13 @@ impl World {
 
     /// As [`World::settle`], by mappings that wait until all that is new is in one batch.
     pub async fn settle_at_once(&self) {
-        self.at_once("consumer", self.new_puts()).await;
+        self.consume_at_once().await;
         self.at_once("trigger", self.new_inserts()).await;
+    }
+
+    /// Consumes what is new on the stream, in one batch.
+    pub async fn consume_at_once(&self) {
+        self.at_once("consumer", self.new_puts()).await;
     }
 
     async fn at_once(&self, function: &str, records: Vec<Record<Value>>) {

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
+use std::time::Duration;
+
 use millpond_aws::handlers::Snapshots;
 use millpond_aws::meter::Metric;
 use millpond_aws_testkit::fake::{EVENTS, Faults, VIEW};
@@ -128,6 +130,7 @@ async fn poison_goes_to_quarantine_whole_and_its_neighbours_go_on() {
         vec![0xff, 0xfe, 0],
         json!({"id": "p1", "type": "order-submitted", "timestamp": T}).to_string().into_bytes(),
         json!({"id": "", "type": "user-loggedIn", "timestamp": T, "user": {"id": "u1"}}).to_string().into_bytes(),
+        json!({"id": 7, "type": "user-loggedIn", "timestamp": T, "user": {"id": "u1"}}).to_string().into_bytes(),
         json!({"id": "p2", "type": "user-loggedIn", "user": {"id": "u1"}}).to_string().into_bytes(),
         json!({"id": "p3", "type": "user-loggedIn", "timestamp": T + DAY, "user": {"id": "u1"}})
             .to_string()
@@ -192,6 +195,41 @@ async fn snapshots_triggers_and_trims_that_race_lose_nothing() {
         world.drain("trim").await;
         shows(&world, "**NOT SET**", 0, 5).await;
     }
+}
+
+/// Records that PutRecords did not take are reported as put.
+#[tokio::test(start_paused = true)]
+async fn records_that_the_stream_did_not_take_are_put_again_or_reported() {
+    let mut world = users();
+    world.aws.faults(Faults { partly: 50, ..Faults::default() }, 5);
+    let events: Vec<Value> =
+        (0..200).map(|n| serde_json::from_str(&order(&format!("o{n:03}"), T + n)).unwrap()).collect();
+    let answer = world.invoke("command", &json!({"events": events})).await.unwrap();
+    assert_eq!((&answer["put"], world.aws.state().stream.len()), (&json!(200), 200));
+    world.aws.faults(Faults::default(), 0);
+    world.settle(&kind()).await;
+    shows(&world, "**NOT SET**", 0, 200).await;
+
+    world.aws.faults(Faults { partly: 100, ..Faults::default() }, 5);
+    world.patience = Duration::from_millis(500);
+    let refused = world.invoke("command", &json!({"sample": "seed"})).await.unwrap_err().to_string();
+    assert!(refused.contains("kinesis:PutRecords: not done") && refused.contains("4 record(s)"), "{refused}");
+}
+
+/// A snapshot alone saves no reads: the query has no lower bound.
+#[tokio::test(start_paused = true)]
+async fn what_a_snapshot_holds_is_not_read_again() {
+    let world = users();
+    send(&world, &(0..90).map(|n| order(&format!("o{n:02}"), T + n)).collect::<Vec<_>>()).await;
+    world.at(T + WEEK + HOUR);
+    by_hand(&world, "snapshot").await;
+    send(&world, &[order("p2", T + 2 * DAY)]).await;
+    world.aws.state().calls.clear();
+    // It comes before the one that is folded: its tail is folded anew.
+    send(&world, &[order("p1", T + DAY)]).await;
+    let read = world.aws.state().calls.iter().filter(|call| call.operation == "Query").map(|call| call.items).sum();
+    assert_eq!((world.rows(EVENTS).await, read), (92, 2_usize), "nothing is trimmed, and only the tail is read");
+    shows(&world, "**NOT SET**", 0, 92).await;
 }
 
 /// An older login after a newer one: lastLogin goes back.

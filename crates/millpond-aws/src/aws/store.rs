@@ -413,6 +413,7 @@ impl Store for DynamoStore<'_> {
 
     async fn keep_late(&self, late: &LateEvent) -> Result<Inserted, Error> {
         self.queues.keep_late(late, self.pace).await?;
+        tracing::warn!(key = &*late.key, position = %late.row.position, closed = %late.closed, "late");
         Ok(Inserted::New)
     }
 
