@@ -13,7 +13,7 @@ use aws_sdk_cloudformation::types::{
 use clap::{Args, ValueEnum};
 
 use super::Place;
-use super::package::{Made, Parts, definition_object, object, service_name};
+use super::package::{Made, Parts, definition_object, object};
 use super::session::{Stacks, now, parameters, told};
 
 /// The whole deployment.
@@ -94,8 +94,7 @@ pub(super) struct Deploy {
 impl Deploy {
     pub(super) async fn run(self, place: &Place) -> Result<()> {
         let Made { join, architecture, bytes } = self.parts.make()?;
-        let service = service_name(place.service.as_deref().unwrap_or(join.name()))?;
-        let stacks = Stacks::open(place, &service).await;
+        let stacks = Stacks::open(place, place.service.as_deref().unwrap_or(join.name())).await?;
         let stack = stacks.stack().await?;
         let before = stack.as_ref().map(parameters).unwrap_or_default();
         let bucket = packages(&stacks).await?;

@@ -185,7 +185,7 @@ async fn run(place: Place, command: Command) -> anyhow::Result<ExitCode> {
             return Ok(done);
         }
         Command::Remove(remove) => {
-            remove.run(&Stacks::open(&place, session::service(&place)?).await).await?;
+            remove.run(&Stacks::open(&place, session::service(&place)?).await?).await?;
             return Ok(done);
         }
         _ => Session::open(&place).await?,

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use millpond_core::{Faults, Join};
 use zip::write::SimpleFileOptions;
@@ -132,17 +132,4 @@ pub(super) fn object(stack: &str, bytes: &[u8]) -> String {
 /// Where the definition of a package lies.
 pub(super) fn definition_object(package: &str) -> String {
     Path::new(package).with_extension("toml").display().to_string()
-}
-
-/// A name that a service can have.
-pub(super) fn service_name(name: &str) -> Result<String> {
-    let right = !name.is_empty()
-        && name.len() <= 24
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-');
-    ensure!(
-        right,
-        "`{name}` cannot be part of AWS's names: give --service with up to 24 small letters, digits and hyphens, a letter first"
-    );
-    Ok(name.to_owned())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::Stack;
@@ -19,6 +19,10 @@ use crate::meter::Meter;
 
 /// How long a command tries again.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As the template has them.
+const STAGE_CHARS_MAX: usize = 10;
+const SERVICE_CHARS_MAX: usize = 24;
 
 /// A stack, or what is known of one that is not there yet.
 pub(super) struct Stacks {
@@ -50,7 +54,9 @@ pub(super) fn parameters(stack: &Stack) -> BTreeMap<String, String> {
 }
 
 impl Stacks {
-    pub(super) async fn open(place: &Place, service: &str) -> Self {
+    pub(super) async fn open(place: &Place, service: &str) -> Result<Self> {
+        check("stage", &place.stage, STAGE_CHARS_MAX)?;
+        check("service", service, SERVICE_CHARS_MAX)?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(environment::http());
         if let Some(url) = &place.endpoint_url {
             loader = loader.endpoint_url(url);
@@ -60,7 +66,7 @@ impl Stacks {
         }
         let config = loader.load().await;
         let cloudformation = aws_sdk_cloudformation::Client::new(&config);
-        Self { config, cloudformation, stage: place.stage.clone(), service: service.to_owned() }
+        Ok(Self { config, cloudformation, stage: place.stage.clone(), service: service.to_owned() })
     }
 
     /// The stack's name.
@@ -109,7 +115,7 @@ impl Stacks {
 
 impl Session {
     pub(super) async fn open(place: &Place) -> Result<Self> {
-        let stacks = Stacks::open(place, service(place)?).await;
+        let stacks = Stacks::open(place, service(place)?).await?;
         let stack = stacks.stack().await?;
         let stack = stack.with_context(|| {
             let name = stacks.name();
@@ -168,6 +174,19 @@ impl Session {
 /// The service that was named.
 pub(super) fn service(place: &Place) -> Result<&str> {
     place.service.as_deref().context("which deployment? Give --service NAME, or set MILLPOND_SERVICE")
+}
+
+/// Whether AWS takes a name as a part of others: a bucket's has 63 characters, account and region among them.
+fn check(option: &str, name: &str, chars_max: usize) -> Result<()> {
+    let is_right = name.len() <= chars_max
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-');
+    ensure!(
+        is_right,
+        "`{name}` cannot be part of AWS's names: give --{option} with up to {chars_max} small letters, digits and \
+         hyphens, a letter first"
+    );
+    Ok(())
 }
 
 /// A failure of AWS, in one line.
