@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::cargo;
-use crate::tools::{python, run, target, venv};
+use crate::tools::{programs, python, run, target, venv};
 
 /// The scripts in `tests/aws`.
 const SCRIPTS: [&str; 2] = ["roles.py", "steps.py"];
@@ -19,7 +18,7 @@ pub(crate) fn check(chosen: &[String]) -> Result<()> {
         bail!("there is no `{unknown}` in tests/aws; there are {}", SCRIPTS.join(", "));
     }
     let python = python()?;
-    cargo(&["build", "--package", "millpond-aws", "--locked", "--quiet"])?;
+    programs()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let sources = root.join("tests/aws");
     let target = target()?;

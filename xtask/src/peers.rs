@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo;
-use crate::tools::{is_current, mark_current, new_enough, python, run, target, venv};
+use crate::tools::{is_current, mark_current, new_enough, programs, python, run, target, venv};
 
 /// The scripts in `tests/peers`, quickest first.
 const SCRIPTS: [&str; 3] = ["cloudevents_sdk.py", "changes.py", "openapi.py"];
@@ -24,7 +23,7 @@ pub(crate) fn check(chosen: &[String]) -> Result<()> {
     }
     let python = python()?;
     new_enough("node", NODE_MIN, "Node", "nodejs and npm", "tests/peers")?;
-    cargo(&["build", "--package", "millpond", "--locked", "--quiet"])?;
+    programs()?;
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/peers");
     let target = target()?;
     let made = target.join("peers");

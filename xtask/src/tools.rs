@@ -6,8 +6,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::cargo;
+
 /// What the pinned packages ask for.
 const PYTHON_MIN: (u32, u32) = (3, 10);
+
+/// Builds the programs, as the tests do: alone they would have other features, and with them all that they build upon.
+pub(crate) fn programs() -> Result<()> {
+    cargo(&["test", "--workspace", "--locked", "--no-run", "--quiet"])
+}
 
 /// The machine's Python.
 pub(crate) fn python() -> Result<PathBuf> {
