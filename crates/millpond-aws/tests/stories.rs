@@ -8,7 +8,7 @@ use std::time::Duration;
 use millpond_aws::handlers::Snapshots;
 use millpond_aws::meter::Metric;
 use millpond_aws_testkit::fake::{EVENTS, Faults, VIEW};
-use millpond_aws_testkit::world::{DAY, HOUR, T, WEEK, World};
+use millpond_aws_testkit::world::{DAY, HOUR, T, WEEK, World, now as world_now};
 use millpond_core::event::EVENT_BYTES_MAX;
 use millpond_testkit::mapping::Mapping;
 use serde_json::{Value, json};
@@ -80,6 +80,31 @@ async fn a_key_with_more_than_a_page_of_events_counts_all_of_them() {
     by_hand(&world, "trigger").await;
     shows(&world, "**NOT SET**", 0, 80).await;
     assert!(world.aws.state().calls.iter().filter(|call| call.operation == "Query").count() > 4, "pages of 1 MB");
+}
+
+/// A snapshot whose question for a trim was lost never got one.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_could_not_ask_for_its_trim_asks_again() {
+    let mut world = users();
+    world.patience = Duration::from_millis(300);
+    let mut asked = 0;
+    for seed in 0..40 {
+        let id = format!("o{seed}");
+        send(&world, &[order(&id, world_now())]).await;
+        world.at(world_now() + WEEK + HOUR);
+        world.aws.faults(Faults { refused: 60, ..Faults::default() }, seed);
+        let first = world.invoke("snapshot", &json!({"key": "u1"})).await;
+        world.aws.faults(Faults::default(), 0);
+        if first.is_err() {
+            asked += 1;
+            by_hand(&world, "snapshot").await;
+        }
+        assert!(!world.queue("trim").is_empty(), "{seed}: {first:?}");
+        world.drain("trim").await;
+        assert_eq!(world.rows(EVENTS).await, 0, "{seed}");
+    }
+    assert!(asked > 5);
+    shows(&world, "**NOT SET**", 0, 40).await;
 }
 
 /// A trim of more than 25 rows is refused as a whole; unprocessed items are ignored.

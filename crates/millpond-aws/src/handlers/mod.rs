@@ -97,6 +97,14 @@ pub enum Failed {
     /// A process did not finish.
     #[error(transparent)]
     Process(#[from] millpond_core::process::Error<Error>),
+    /// A trim is not at its end.
+    #[error("{left} event(s) of key `{key}` that a snapshot holds are not deleted yet; trim it again")]
+    Left {
+        /// The key.
+        key: String,
+        /// How many.
+        left: u64,
+    },
     /// There is no such function.
     #[error("there is no function `{name}`: `_HANDLER` must be one of command, consumer, trigger, snapshot, trim")]
     Unknown {
@@ -113,7 +121,7 @@ impl Failed {
             Self::Payload(_) => "InvalidPayload",
             Self::Aws(Error::Unavailable { .. }) => "Unavailable",
             Self::Aws(_) => "Refused",
-            Self::Process(_) => "Unfinished",
+            Self::Process(_) | Self::Left { .. } => "Unfinished",
             Self::Unknown { .. } => "UnknownFunction",
         }
     }

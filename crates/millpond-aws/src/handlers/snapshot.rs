@@ -52,10 +52,12 @@ async fn close(deployment: &Deployment, key: &str, invocation: &Invocation) -> R
         return Ok(Snapshotted { key: key.to_owned(), closed: false, why: why_not, counts: None });
     }
     let done = snapshot::snapshot(&store, &deployment.join, key, now, Closing::Elapsed).await?;
-    let snapshot::Snapshotted { closed, events, tail_events } = done;
+    let snapshot::Snapshotted { closed, trim_due, events, tail_events } = done;
     if closed {
         invocation.meter.add(Metric::Snapshot, 1);
         tracing::info!(key, events, tail = tail_events, "snapshot");
+    }
+    if trim_due {
         deployment.queues(invocation).ask_trim(key, &invocation.pace).await?;
     }
     let why = (!closed).then_some(match tail_events {

@@ -17,8 +17,6 @@ pub struct Trimmed {
     key: String,
     /// Rows deleted.
     deleted: u64,
-    /// Rows that were not, for now.
-    left: u64,
     /// Rows archived before.
     archived: u64,
 }
@@ -45,5 +43,8 @@ async fn delete(deployment: &Deployment, key: &str, invocation: &Invocation) -> 
     let archived = archived.get();
     invocation.meter.add(Metric::Trimmed, deleted);
     tracing::info!(key, deleted, left, archived, "trim");
-    Ok(Trimmed { key: key.to_owned(), deleted, left, archived })
+    if left > 0 {
+        return Err(Failed::Left { key: key.to_owned(), left });
+    }
+    Ok(Trimmed { key: key.to_owned(), deleted, archived })
 }

@@ -10,12 +10,22 @@ use crate::view::{Folded, View};
 /// What a snapshot run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Snapshotted {
-    /// Whether a new snapshot is stored: then a trim is due.
+    /// Whether a new snapshot is stored.
     pub closed: bool,
+    /// Whether the snapshot holds rows that no trim was begun for: one is due, and may have been
+    /// before.
+    pub trim_due: bool,
     /// Events in the snapshot now.
     pub events: u64,
     /// Rows left in the tail.
     pub tail_events: u64,
+}
+
+impl Snapshotted {
+    fn unchanged(view: &View, tail_events: u64) -> Self {
+        let events = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
+        Self { closed: false, trim_due: view.through() > view.trimmed_to.as_ref(), events, tail_events }
+    }
 }
 
 /// Closes what can be closed of a key.
@@ -44,22 +54,20 @@ pub async fn snapshot<S: Store>(
         let boundary = Position::new(now.saturating_sub(join.lateness_ms()), "");
         let mut tail = all_rows(store, key, view.through(), Some(&boundary)).await?;
         if tail.is_empty() {
-            let events = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
-            return Ok(Snapshotted { closed: false, events, tail_events: view.tail_events() });
+            return Ok(Snapshotted::unchanged(&view, view.tail_events()));
         }
         tail.extend(all_rows(store, key, Some(&boundary), None).await?);
         let decision =
             decide(join, &view, &tail, now, closing).map_err(|source| Error::Unreadable { key: key.into(), source })?;
         let SnapshotDecision::Close { snapshot, folded, tail_events } = decision else {
-            let events = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
-            return Ok(Snapshotted { closed: false, events, tail_events: tail.len() as u64 });
+            return Ok(Snapshotted::unchanged(&view, tail.len() as u64));
         };
         let events = snapshot.events;
         view.snapshot = Some(*snapshot);
         view.replace(*folded);
         view.version = version + 1;
         if store.put_view(key, stored.as_ref(), &view).await? == Written::Done {
-            return Ok(Snapshotted { closed: true, events, tail_events });
+            return Ok(Snapshotted { closed: true, trim_due: true, events, tail_events });
         }
     }
     Err(Error::Contended { key: key.into() })

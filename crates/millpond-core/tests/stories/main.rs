@@ -287,7 +287,7 @@ fn a_snapshot_before_the_view_makes_it_or_does_nothing() {
     assert_eq!(store.keys(), Vec::<String>::new());
 
     let row = accepted(take(&store, &order("o1", T), T)); // its trigger has not run yet
-    assert_eq!(close(&store, T + WEEK + HOUR), Snapshotted { closed: true, events: 1, tail_events: 0 });
+    assert_eq!(close(&store, T + WEEK + HOUR), Snapshotted { closed: true, trim_due: true, events: 1, tail_events: 0 });
     shows(&store, "**NOT SET**", 0, 1);
     cut(&store);
     let done = bring_up_to_date(&store, &[row]);

@@ -281,7 +281,7 @@ impl Store {
         let Decided { closed, tail, oldest_put, decision, .. } = decided;
         let SnapshotDecision::Close { snapshot, folded, tail_events } = decision else {
             let events = closed.map_or(0, |closed| closed.events);
-            return Ok(Snapshotted { closed: false, events, tail_events: tail });
+            return Ok(Snapshotted { closed: false, trim_due: false, events, tail_events: tail });
         };
         commit.put_snapshot(slot, &snapshot);
         let mut record = commit.memory.cache.slot(slot).record.clone();
@@ -298,7 +298,7 @@ impl Store {
         record.snapshot_at = self.join.snapshot_every().max(tail_events.saturating_mul(2));
         commit.put_record(slot, record);
         commit.memory.counters.snapshots += 1;
-        Ok(Snapshotted { closed: true, events: snapshot.events, tail_events })
+        Ok(Snapshotted { closed: true, trim_due: true, events: snapshot.events, tail_events })
     }
 
     /// Hides the rows that the snapshot of each key covers, and has the next flush delete them;
