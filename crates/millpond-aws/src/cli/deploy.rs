@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 
 use super::Place;
 use super::package::{Made, Parts, definition_object, object};
-use super::session::{Stacks, now, parameters, told};
+use super::session::{Account, Stacks, now, parameters, told};
 
 /// The whole deployment.
 const TEMPLATE: &str = include_str!("../../../../deploy/aws/template.yaml");
@@ -177,13 +177,14 @@ impl Deploy {
 async fn packages(stacks: &Stacks) -> Result<String> {
     let bucket = stacks.packages_bucket().await?;
     let s3 = stacks.s3();
-    let region = stacks.config.region().map_or("", |region| region.as_ref());
-    if s3.head_bucket().bucket(&bucket).send().await.is_ok() {
+    let Account { number, region } = stacks.account().await?;
+    // Its name can be guessed, and taken: what functions run is not put into a bucket of others.
+    if s3.head_bucket().bucket(&bucket).expected_bucket_owner(number).send().await.is_ok() {
         return Ok(bucket);
     }
     let mut create = s3.create_bucket().bucket(&bucket);
     if region != "us-east-1" {
-        let constraint = aws_sdk_s3::types::BucketLocationConstraint::from(region);
+        let constraint = aws_sdk_s3::types::BucketLocationConstraint::from(&*region);
         let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(constraint);
         create = create.create_bucket_configuration(place.build());
     }
@@ -201,7 +202,9 @@ async fn template(stacks: &Stacks) -> Result<String> {
 }
 
 async fn upload(stacks: &Stacks, bucket: &str, key: &str, bytes: Vec<u8>) -> Result<()> {
-    let put = stacks.s3().put_object().bucket(bucket).key(key).body(bytes.into()).send().await;
+    let Account { number, .. } = stacks.account().await?;
+    let put = stacks.s3().put_object().bucket(bucket).key(key).expected_bucket_owner(number);
+    let put = put.body(bytes.into()).send().await;
     put.map_err(told).with_context(|| format!("uploading s3://{bucket}/{key}"))?;
     Ok(())
 }

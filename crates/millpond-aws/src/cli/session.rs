@@ -40,9 +40,10 @@ pub(super) struct Session {
     pub(super) deployment: Deployment,
 }
 
-struct Account {
-    number: String,
-    region: String,
+/// Whose, and where.
+pub(super) struct Account {
+    pub(super) number: String,
+    pub(super) region: String,
 }
 
 /// What a stack was given, by name.
@@ -91,7 +92,8 @@ impl Stacks {
         Ok(format!("millpond-packages-{number}-{region}"))
     }
 
-    async fn account(&self) -> Result<Account> {
+    /// Asks whose credentials these are.
+    pub(super) async fn account(&self) -> Result<Account> {
         let region = self.config.region().context("which region? Give --region, or set AWS_REGION")?.to_string();
         let identity = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await.map_err(told);
         let number = identity.context("who are you at AWS?")?.account.context("the account has no number")?;
