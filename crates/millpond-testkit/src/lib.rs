@@ -6,6 +6,7 @@ pub mod conformance;
 pub mod events;
 pub mod mapping;
 pub mod naive;
+pub mod protocol;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 

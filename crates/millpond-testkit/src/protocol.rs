@@ -1,0 +1,556 @@
+//! The protocol of the home without transactions, as a model whose every schedule is tried: one key,
+//! a few events, consumers, triggers, snapshotters and a trimmer, each of which may stop between any
+//! two calls; deliveries that repeat, answers that are lost, reads of a view that are old, pages that
+//! are read one by one, and time.
+//!
+//! The model says what the protocol is, not how the code does it: sets and numbers stand for events
+//! and views. [`Rule`] names what the protocol rests on; a model without one of them must be found
+//! wrong.
+
+use stateright::{Model, Property};
+
+/// Events of the key; event `n` has the timestamp `n`, and is the only one there.
+pub const EVENTS: usize = 3;
+/// How long after its timestamp an event is joined.
+const LATENESS: u8 = 3;
+/// How long a write may be under way.
+const MARGIN: u8 = 1;
+/// When even the youngest event is closed.
+const END: u8 = LATENESS + EVENTS as u8;
+
+/// What the protocol rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// What is older than `lateness` is late.
+    Refusal,
+    /// The consumer refuses what is younger by the margin than what a snapshot may close.
+    Margin,
+    /// A view is written over the version that was read.
+    Version,
+    /// What is not above `folded_to` is folded with the whole tail.
+    Refold,
+    /// The view is read before the rows.
+    ViewBeforeRows,
+    /// A snapshot writes the state anew, and does not carry it over.
+    Rewrite,
+    /// Only what the snapshot that is stored covers is deleted.
+    TrimThrough,
+    /// What a trigger was given counts as done after its write, not before.
+    Acknowledge,
+}
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Refusal,
+        Self::Margin,
+        Self::Version,
+        Self::Refold,
+        Self::ViewBeforeRows,
+        Self::Rewrite,
+        Self::TrimThrough,
+        Self::Acknowledge,
+    ];
+}
+
+/// How much of everything there is.
+#[derive(Clone, Copy, Debug)]
+pub struct Protocol {
+    /// How often each event is delivered to a consumer.
+    pub deliveries: [u8; EVENTS],
+    /// Triggers at the same time.
+    pub triggers: usize,
+    /// Snapshotters at the same time.
+    pub snapshotters: usize,
+    /// Answers that are lost after a write was done, in all.
+    pub losses: u8,
+    /// A rule that is not kept.
+    pub without: Option<Rule>,
+}
+
+/// How often each event is in something.
+type Counts = [u8; EVENTS];
+
+/// A view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct View {
+    version: u8,
+    state: Counts,
+    /// One more than the highest that was folded.
+    folded_to: u8,
+    /// What is below it is closed.
+    through: u8,
+    snapshot: Counts,
+    trimmed_to: u8,
+}
+
+/// A trigger between two calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Trigger {
+    Idle,
+    /// Reads the tail, an event a page.
+    Reads {
+        given: u8,
+        base: Option<View>,
+        at: u8,
+        tail: Counts,
+    },
+    Writes {
+        given: u8,
+        base: Option<View>,
+        next: View,
+    },
+}
+
+/// A snapshotter between two calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Snapshotter {
+    Idle,
+    /// Reads what it may close, and then the rest, an event a page.
+    Reads {
+        base: Option<View>,
+        boundary: u8,
+        at: u8,
+        rows: Counts,
+    },
+    Writes {
+        base: Option<View>,
+        next: View,
+    },
+}
+
+/// The trimmer between two calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Trimmer {
+    Idle,
+    Marks { base: View },
+    Deletes { through: u8, at: u8 },
+}
+
+/// All there is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    now: u8,
+    deliveries: [u8; EVENTS],
+    /// Since when a consumer writes an event.
+    under_way: [Option<u8>; EVENTS],
+    rows: [bool; EVENTS],
+    accepted: [bool; EVENTS],
+    late: [bool; EVENTS],
+    /// Change records that are not done.
+    changes: Counts,
+    view: Option<View>,
+    /// The view before its last write.
+    before: Option<View>,
+    triggers: Vec<Trigger>,
+    snapshotters: Vec<Snapshotter>,
+    trimmer: Trimmer,
+    losses: u8,
+    fault: Option<&'static str>,
+}
+
+/// A step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Time passes.
+    Tick,
+    /// A consumer looks at the clock and begins to write an event, or keeps it as late.
+    Consume(usize),
+    /// Its write is done.
+    Insert(usize),
+    /// It stops; the event is delivered again.
+    ConsumerStops(usize),
+    /// A trigger reads the view for some rows, given as bits; perhaps an old one.
+    Look {
+        /// Which trigger.
+        trigger: usize,
+        /// The rows.
+        given: u8,
+        /// Whether it is the one before the newest.
+        is_old: bool,
+    },
+    /// A trigger reads a page.
+    Page(usize),
+    /// A trigger writes; perhaps the answer is lost.
+    Write {
+        /// Which trigger.
+        trigger: usize,
+        /// Whether it does not learn of it.
+        is_lost: bool,
+    },
+    /// A trigger stops; its rows come again.
+    TriggerStops(usize),
+    /// A snapshotter reads the view.
+    Begin(usize),
+    /// A snapshotter reads a page.
+    SnapshotPage(usize),
+    /// A snapshotter writes.
+    Close(usize),
+    /// A snapshotter stops.
+    SnapshotterStops(usize),
+    /// The trimmer reads the view.
+    TrimLook,
+    /// The trimmer writes how far it will delete.
+    Mark,
+    /// The trimmer deletes a row.
+    Delete,
+    /// The trimmer stops.
+    TrimmerStops,
+}
+
+fn has(bits: u8, event: usize) -> bool {
+    bits & (1 << event) != 0
+}
+
+fn plus(a: Counts, b: Counts) -> Counts {
+    std::array::from_fn(|event| (a[event] + b[event]).min(2)) // twice is as wrong as thrice
+}
+
+impl Protocol {
+    fn keeps(&self, rule: Rule) -> bool {
+        self.without != Some(rule)
+    }
+
+    /// Whether the consumer takes an event now.
+    fn is_accepted(&self, event: usize, now: u8) -> bool {
+        let margin = if self.keeps(Rule::Margin) { MARGIN } else { 0 };
+        !self.keeps(Rule::Refusal) || event as u8 + LATENESS >= now + margin
+    }
+
+    /// Whether all rows given are above all that the view has folded.
+    fn is_next(&self, view: &View, given: u8) -> bool {
+        (0..EVENTS).all(|event| !has(given, event) || event as u8 >= view.folded_to)
+    }
+
+    fn fast(&self, view: View, given: u8) -> View {
+        let rows: Counts = std::array::from_fn(|event| u8::from(has(given, event)));
+        let highest = (0..EVENTS).rev().find(|event| has(given, *event)).map_or(0, |event| event as u8 + 1);
+        View {
+            version: view.version + 1,
+            state: plus(view.state, rows),
+            folded_to: view.folded_to.max(highest),
+            ..view
+        }
+    }
+
+    /// What a trigger does with the view it has read.
+    fn decided(&self, base: Option<View>, given: u8) -> Option<Trigger> {
+        let Some(view) = base else {
+            return Some(Trigger::Reads { given, base, at: 0, tail: [0; EVENTS] });
+        };
+        let open = (0..EVENTS as u8).filter(|event| *event >= view.through).fold(0, |bits, event| bits | 1 << event);
+        let open = given & open;
+        if open == 0 {
+            return None;
+        }
+        Some(if self.is_next(&view, open) || !self.keeps(Rule::Refold) {
+            Trigger::Writes { given, base, next: self.fast(view, open) }
+        } else {
+            Trigger::Reads { given, base, at: view.through, tail: [0; EVENTS] }
+        })
+    }
+
+    fn refolded(base: Option<View>, tail: Counts) -> View {
+        let view = base.unwrap_or_default();
+        let highest = (0..EVENTS).rev().find(|event| tail[*event] > 0).map_or(0, |event| event as u8 + 1);
+        View {
+            version: view.version + 1,
+            state: plus(view.snapshot, tail),
+            folded_to: view.folded_to.max(highest),
+            ..view
+        }
+    }
+
+    fn closed(&self, base: Option<View>, boundary: u8, rows: Counts) -> View {
+        let view = base.unwrap_or_default();
+        let below: Counts = std::array::from_fn(|event| if (event as u8) < boundary { rows[event] } else { 0 });
+        let highest = (0..EVENTS).rev().find(|event| rows[*event] > 0).map_or(0, |event| event as u8 + 1);
+        let state = if self.keeps(Rule::Rewrite) { plus(view.snapshot, rows) } else { view.state };
+        View {
+            version: view.version + 1,
+            state,
+            folded_to: view.folded_to.max(highest).max(boundary),
+            through: boundary,
+            snapshot: plus(view.snapshot, below),
+            trimmed_to: view.trimmed_to,
+        }
+    }
+}
+
+impl World {
+    /// Writes a view over the one that was read; whether that was the newest.
+    fn put(&mut self, protocol: &Protocol, base: Option<View>, next: View) -> bool {
+        let is_newest = self.view.map(|view| view.version) == base.map(|view| view.version);
+        if !is_newest && protocol.keeps(Rule::Version) {
+            return false;
+        }
+        if let Some(view) = self.view
+            && (0..EVENTS).any(|event| next.state[event] < view.state[event])
+        {
+            self.fault = Some("a view forgets an event");
+        }
+        self.before = self.view;
+        self.view = Some(next);
+        true
+    }
+
+    fn done(&mut self, given: u8) {
+        for event in (0..EVENTS).filter(|event| has(given, *event)) {
+            self.changes[event] = self.changes[event].saturating_sub(1);
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.deliveries == [0; EVENTS]
+            && self.changes == [0; EVENTS]
+            && self.under_way == [None; EVENTS]
+            && self.triggers.iter().all(|trigger| *trigger == Trigger::Idle)
+    }
+
+    fn holds(&self) -> bool {
+        let Some(view) = self.view else { return true };
+        (0..EVENTS).all(|event| {
+            let is_closed = (event as u8) < view.through;
+            let snapshot = u8::from(is_closed && self.accepted[event]);
+            view.state[event] <= u8::from(self.accepted[event]) && view.snapshot[event] == snapshot
+        })
+    }
+
+    /// Whether each accepted event is a row, or inside the snapshot that is stored.
+    fn keeps_events(&self) -> bool {
+        let snapshot = self.view.map_or([0; EVENTS], |view| view.snapshot);
+        (0..EVENTS).all(|event| !self.accepted[event] || self.rows[event] || snapshot[event] > 0)
+    }
+
+    fn is_right_at_rest(&self) -> bool {
+        let state = self.view.map_or([0; EVENTS], |view| view.state);
+        (0..EVENTS)
+            .all(|event| state[event] == u8::from(self.accepted[event]) && (self.accepted[event] || self.late[event]))
+    }
+}
+
+impl Model for Protocol {
+    type State = World;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World {
+            now: 0,
+            deliveries: self.deliveries,
+            under_way: [None; EVENTS],
+            rows: [false; EVENTS],
+            accepted: [false; EVENTS],
+            late: [false; EVENTS],
+            changes: [0; EVENTS],
+            view: None,
+            before: None,
+            triggers: vec![Trigger::Idle; self.triggers],
+            snapshotters: vec![Snapshotter::Idle; self.snapshotters],
+            trimmer: Trimmer::Idle,
+            losses: self.losses,
+            fault: None,
+        }]
+    }
+
+    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        // A write that is under way for the margin has landed.
+        let may_tick = world.under_way.iter().flatten().all(|since| world.now < since + MARGIN);
+        if world.now < END && may_tick {
+            steps.push(Step::Tick);
+        }
+        for event in 0..EVENTS {
+            if world.under_way[event].is_some() {
+                steps.extend([Step::Insert(event), Step::ConsumerStops(event)]);
+            } else if world.deliveries[event] > 0 && world.now >= event as u8 {
+                steps.push(Step::Consume(event));
+            }
+        }
+        let pending = (0..EVENTS).filter(|event| world.changes[*event] > 0).fold(0_u8, |bits, event| bits | 1 << event);
+        for (trigger, state) in world.triggers.iter().enumerate() {
+            match state {
+                Trigger::Idle => {
+                    let mut all: Vec<u8> =
+                        (0..EVENTS).map(|event| 1 << event).filter(|bit| pending & bit != 0).collect();
+                    if pending.count_ones() > 1 {
+                        all.push(pending);
+                    }
+                    for given in all {
+                        steps.extend([false, true].map(|is_old| Step::Look { trigger, given, is_old }));
+                    }
+                }
+                Trigger::Reads { .. } => steps.extend([Step::Page(trigger), Step::TriggerStops(trigger)]),
+                Trigger::Writes { .. } => {
+                    steps.extend([Step::Write { trigger, is_lost: false }, Step::TriggerStops(trigger)]);
+                    if world.losses > 0 {
+                        steps.push(Step::Write { trigger, is_lost: true });
+                    }
+                }
+            }
+        }
+        for (one, state) in world.snapshotters.iter().enumerate() {
+            match state {
+                Snapshotter::Idle => steps.push(Step::Begin(one)),
+                Snapshotter::Reads { .. } => steps.extend([Step::SnapshotPage(one), Step::SnapshotterStops(one)]),
+                Snapshotter::Writes { .. } => steps.extend([Step::Close(one), Step::SnapshotterStops(one)]),
+            }
+        }
+        match world.trimmer {
+            Trimmer::Idle => steps.push(Step::TrimLook),
+            Trimmer::Marks { .. } => steps.extend([Step::Mark, Step::TrimmerStops]),
+            Trimmer::Deletes { .. } => steps.extend([Step::Delete, Step::TrimmerStops]),
+        }
+    }
+
+    fn next_state(&self, world: &World, step: Step) -> Option<World> {
+        let mut next = world.clone();
+        match step {
+            Step::Tick => next.now += 1,
+            Step::Consume(event) => {
+                if self.is_accepted(event, world.now) {
+                    next.under_way[event] = Some(world.now);
+                } else {
+                    next.late[event] = true;
+                    next.deliveries[event] -= 1;
+                }
+            }
+            Step::Insert(event) => {
+                if !next.rows[event] {
+                    next.rows[event] = true;
+                    next.accepted[event] = true;
+                    next.changes[event] += 1;
+                }
+                next.under_way[event] = None;
+                next.deliveries[event] -= 1;
+            }
+            Step::ConsumerStops(event) => next.under_way[event] = None,
+            Step::Look { trigger, given, is_old } => {
+                if is_old {
+                    let old = world.before.filter(|view| self.is_next(view, given));
+                    old?;
+                    match self.decided(old, given) {
+                        Some(state) => next.triggers[trigger] = state,
+                        None => next.done(given),
+                    }
+                } else if self.keeps(Rule::ViewBeforeRows) {
+                    match self.decided(world.view, given) {
+                        Some(state) => next.triggers[trigger] = state,
+                        None => next.done(given),
+                    }
+                } else {
+                    next.triggers[trigger] = Trigger::Reads { given, base: None, at: 0, tail: [0; EVENTS] };
+                }
+                if !self.keeps(Rule::Acknowledge) {
+                    next.done(given);
+                }
+            }
+            Step::Page(trigger) => {
+                let Trigger::Reads { given, mut base, at, mut tail } = world.triggers[trigger] else { return None };
+                let event = usize::from(at);
+                if event < EVENTS {
+                    tail[event] = u8::from(world.rows[event]);
+                    next.triggers[trigger] = Trigger::Reads { given, base, at: at + 1, tail };
+                } else {
+                    if !self.keeps(Rule::ViewBeforeRows) {
+                        base = world.view;
+                        let through = base.map_or(0, |view| view.through);
+                        (0..usize::from(through)).for_each(|event| tail[event] = 0);
+                    }
+                    next.triggers[trigger] = Trigger::Writes { given, base, next: Self::refolded(base, tail) };
+                }
+            }
+            Step::Write { trigger, is_lost } => {
+                let Trigger::Writes { given, base, next: view } = world.triggers[trigger] else { return None };
+                next.triggers[trigger] = Trigger::Idle;
+                let is_put = next.put(self, base, view);
+                if is_lost {
+                    next.losses -= 1;
+                } else if is_put && self.keeps(Rule::Acknowledge) {
+                    next.done(given);
+                }
+            }
+            Step::TriggerStops(trigger) => next.triggers[trigger] = Trigger::Idle,
+            Step::Begin(one) => {
+                let boundary = world.now.checked_sub(LATENESS).filter(|boundary| *boundary > 0)?;
+                let through = world.view.map_or(0, |view| view.through);
+                if boundary <= through {
+                    return None;
+                }
+                next.snapshotters[one] =
+                    Snapshotter::Reads { base: world.view, boundary, at: through, rows: [0; EVENTS] };
+            }
+            Step::SnapshotPage(one) => {
+                let Snapshotter::Reads { base, boundary, at, mut rows } = world.snapshotters[one] else { return None };
+                let event = usize::from(at);
+                next.snapshotters[one] = if at == boundary && rows == [0; EVENTS] {
+                    Snapshotter::Idle // nothing of it can be closed
+                } else if event < EVENTS {
+                    rows[event] = u8::from(world.rows[event]);
+                    Snapshotter::Reads { base, boundary, at: at + 1, rows }
+                } else {
+                    Snapshotter::Writes { base, next: self.closed(base, boundary, rows) }
+                };
+            }
+            Step::Close(one) => {
+                let Snapshotter::Writes { base, next: view } = world.snapshotters[one] else { return None };
+                next.snapshotters[one] = Snapshotter::Idle;
+                next.put(self, base, view);
+            }
+            Step::SnapshotterStops(one) => next.snapshotters[one] = Snapshotter::Idle,
+            Step::TrimLook => {
+                let view = world.view.filter(|view| view.through > 0)?;
+                let through =
+                    if self.keeps(Rule::TrimThrough) { view.through } else { world.now.saturating_sub(LATENESS) };
+                let is_left = (0..usize::from(through).min(EVENTS)).any(|event| world.rows[event]);
+                if !is_left {
+                    return None;
+                }
+                next.trimmer = if view.trimmed_to == through {
+                    Trimmer::Deletes { through, at: 0 }
+                } else {
+                    Trimmer::Marks { base: View { trimmed_to: through, ..view } }
+                };
+            }
+            Step::Mark => {
+                let Trimmer::Marks { base } = world.trimmer else { return None };
+                let marked = View { version: base.version + 1, ..base };
+                next.trimmer = if next.put(self, Some(base), marked) {
+                    Trimmer::Deletes { through: base.trimmed_to, at: 0 }
+                } else {
+                    Trimmer::Idle
+                };
+            }
+            Step::Delete => {
+                let Trimmer::Deletes { through, at } = world.trimmer else { return None };
+                next.rows[usize::from(at)] = false;
+                next.trimmer = if at + 1 < through.min(EVENTS as u8) {
+                    Trimmer::Deletes { through, at: at + 1 }
+                } else {
+                    Trimmer::Idle
+                };
+            }
+            Step::TrimmerStops => next.trimmer = Trimmer::Idle,
+        }
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(
+                "a view holds what was accepted, once, and its snapshot all that is closed",
+                |_, world: &World| world.holds(),
+            ),
+            Property::always("no accepted event is deleted before a snapshot holds it", |_, world: &World| {
+                world.keeps_events()
+            }),
+            Property::always("a view forgets nothing", |_, world: &World| world.fault.is_none()),
+            Property::always("at rest, every event is counted once or is late", |_, world: &World| {
+                !world.is_at_rest() || world.is_right_at_rest()
+            }),
+            Property::sometimes("all is closed and trimmed", |_, world: &World| {
+                world.is_at_rest()
+                    && world.rows == [false; EVENTS]
+                    && world.view.is_some_and(|view| view.state == [1; EVENTS])
+            }),
+        ]
+    }
+}
