@@ -17,7 +17,7 @@ PAGE = ROOT / "docs/aws.md"
 # What was put takes its way through stream, tables and queues; and ten seconds make history here.
 PATIENCE_SECONDS = 90
 # Commands that change nothing that another run of them would miss.
-REPEATABLE = re.compile(r"millpond-aws (view|events|status|verify|late|quarantine|snapshot|logs)\b|aws dynamodb get-item")
+REPEATABLE = re.compile(r"millpond-aws (view|events|explain|status|verify|late|quarantine|snapshot|logs)\b|aws dynamodb get-item")
 
 
 def commands(page):

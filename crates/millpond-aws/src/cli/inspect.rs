@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use millpond_core::explain::explain as explained;
 use millpond_core::process::{Error, verified};
 use millpond_core::store::Store;
 use serde_json::json;
@@ -43,6 +44,39 @@ pub(super) async fn view(session: &Session, key: &str, all: bool) -> Result<Exit
         "behind": view.behind,
     });
     println!("{}", serde_json::to_string_pretty(&beside)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints why each field is what it is, or one of them.
+pub(super) async fn explain(session: &Session, key: &str, field: Option<&str>) -> Result<ExitCode> {
+    let invocation = session.invocation();
+    let store = session.deployment.store(&invocation).that_heals();
+    let join = &session.deployment.join;
+    if let Some(field) = field
+        && !join.shown_fields().any(|(_, shown)| shown.name == field)
+    {
+        bail!("the join {} has no field `{field}`", join.name());
+    }
+    let Some(view) = store.view(key).await?.filter(|view| !view.is_erased()) else {
+        eprintln!("there is no view of key `{key}`");
+        return Ok(ExitCode::from(NOT_FOUND));
+    };
+    let mut tail = Vec::new();
+    let mut after = view.through().cloned();
+    loop {
+        // What is younger is not in it yet.
+        let page = store.rows(key, after.as_ref(), Some(&view.folded_to)).await?;
+        after = page.rows.last().map(|row| row.position.clone());
+        tail.extend(page.rows);
+        if !page.more {
+            break;
+        }
+    }
+    for explanation in explained(join, &view, &tail)? {
+        if field.is_none_or(|field| field == explanation.field) {
+            println!("{}", serde_json::to_string(&explanation)?);
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -78,6 +78,13 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Show which events make the values of a key's view
+    Explain {
+        /// The key
+        key: String,
+        /// The field; all if absent
+        field: Option<String>,
+    },
     /// Show the stored events of a key, in order
     Events {
         /// The key
@@ -203,6 +210,7 @@ async fn run(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Put { files } => drive::put(&session, &files).await?,
         Command::View { key, all } => return inspect::view(&session, &key, all).await,
+        Command::Explain { key, field } => return inspect::explain(&session, &key, field.as_deref()).await,
         Command::Events { key } => inspect::events(&session, &key).await?,
         Command::Refold { key } => drive::by_hand(&session, "trigger", &key).await?,
         Command::Snapshot { key } => drive::by_hand(&session, "snapshot", &key).await?,
