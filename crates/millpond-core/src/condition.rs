@@ -143,7 +143,8 @@ mod tests {
         for condition in [
             "event.items.exists(i, i == 2)",
             "event.items.filter(i, i > 1).map(j, j + 1).all(k, k > 2)",
-            "event.orders.exists(o, o.items.all(i, i.sku != o.sku))",
+            "event.orders.exists(o, o.items.all(i, o.sku != i.sku))",
+            "event.items.exists(i, event.sku == i.sku && has(event.on) && event.on)",
             "event.items.exists(event, event == 2)",
             "event.items.exists_one(i, i in [1, 2])",
             "type(event.total) == int",
@@ -176,7 +177,11 @@ mod tests {
             ("event.name.matches('(a{1000}){1000}')", "exceeds size limit"),
             ("event.name.matches(event.pattern)", "must be written out"),
             ("event.a.exists(x, x.b.exists(y, y.c.exists(z, z > 1)))", "nest deeper than 2"),
-            ("event.a.map(x, event.b).exists(l, l.exists(i, i > 1))", "nest deeper than 2"),
+            ("event.a.map(x, x.b).exists(l, l.exists(i, i > 1))", "nest deeper than 2"),
+            ("event.a.map(x, x.b)[0].exists(l, l.exists(i, i > 1))", "nest deeper than 2"),
+            ("[event.a.map(x, x.b)].exists(l, l.exists(i, i > 1))", "nest deeper than 2"),
+            ("{1: event.a.map(x, x.b)}.exists(l, l.exists(i, i > 1))", "nest deeper than 2"),
+            ("{'a': event.a.map(x, x.b)}.a.exists(l, l.exists(i, i > 1))", "nest deeper than 2"),
             ("event.a.exists(x, event.b.exists(y, x == y))", "a macro over the event inside a macro"),
             ("event.a.exists(x, x in event.b)", "`in` over the event inside a macro"),
         ] {
@@ -185,11 +190,31 @@ mod tests {
         assert!(fault(&format!("event.a == '{}'", "x".repeat(2000))).contains("at most 1024"));
     }
 
+    /// A list in an event made its conditions go through all of it once an element, for seconds: a value is copied where it
+    /// is the right side of a comparison, and the sender chooses how long it is.
+    #[test]
+    fn nothing_inside_a_macro_goes_through_the_whole_event() {
+        for condition in [
+            "event.a.all(x, [event] != [])",
+            "event.a.map(x, event).size() > 0",
+            "event.a.all(x, size(event.a + event.a) > 0)",
+            "event.a.all(x, x != event.a)",
+            "event.o.all(y, y.a.all(x, 2 in y.a == false))",
+            "event.a.all(x, {'k': event.a}.k == x)",
+            "event.o.all(y, y.a.all(x, x != y.a))",
+            "event.a.all(x, event.a[0] == x)",
+        ] {
+            assert!(fault(condition).contains("may only stand on the left of a comparison"), "{condition}");
+        }
+    }
+
     #[test]
     fn deep_conditions_are_refused_before_a_stack_is_at_risk() {
         for (open, close) in [("(", ")"), ("[", "]"), ("{1:", "}"), ("size(", ")"), ("-(", ")"), ("(true?", ":2)")] {
             let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
             assert!(fault(&nested(33)).contains("brackets nest deeper"), "{open}");
+            let beside = vec![nested(1); 60].join("+"); // they do not add up
+            assert!(!Condition::parse(&beside).is_err_and(|fault| fault.contains("brackets")), "{open}");
             assert_eq!(Condition::parse(&nested(20)).map(|_| ()), Ok(()), "{open}");
         }
         for chain in [".a", "+1", "-1", "==1", "[0]", "*2", "?1:1"] {
@@ -198,6 +223,8 @@ mod tests {
             let condition = format!("event.n{}", chain.repeat(20));
             assert_eq!(Condition::parse(&condition).map(|_| ()), Ok(()), "{chain}");
         }
+        let fault = fault(&format!("{}1{}", "(".repeat(32), ")".repeat(32) + " >"));
+        assert!(!fault.contains("brackets"), "{fault}");
         for chain in ["-", "!", "true?1:", "((((((", "'"] {
             let _ = Condition::parse(&format!("{}true", chain.repeat(900 / chain.len())));
         }

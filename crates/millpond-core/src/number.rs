@@ -16,9 +16,27 @@ const ONE: u128 = 10u128.pow(DIGITS as u32);
 /// `whole` is rounded towards minus infinity, so each value has one form and the derived order is
 /// the numeric one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Number {
     whole: i128,
     fraction: u128,
+}
+
+/// A number as bytes have it, whatever they say.
+#[derive(Deserialize)]
+struct Stored {
+    whole: i128,
+    fraction: u128,
+}
+
+impl TryFrom<Stored> for Number {
+    type Error = &'static str;
+
+    fn try_from(Stored { whole, fraction }: Stored) -> Result<Self, Self::Error> {
+        // The least whole number has no negative.
+        let is_sound = fraction < ONE && whole > i128::MIN;
+        if is_sound { Ok(Self { whole, fraction }) } else { Err("its fraction is none") }
+    }
 }
 
 impl Number {
@@ -36,9 +54,12 @@ impl Number {
             None => (false, text),
         };
         let (mantissa, exponent) = split_exponent(text)?;
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((_, "")) => return None,
+            Some(parts) => parts,
+            None => (mantissa, ""),
+        };
+        if whole.is_empty() || has_leading_zero(whole) || !all_digits(whole) || !all_digits(fraction) {
             return None;
         }
         let point = whole.len() as i64 + exponent;
@@ -78,7 +99,7 @@ impl Number {
         let fraction = self.fraction + other.fraction; // < 2 * 10^28: fits
         let carry = i128::from(fraction >= ONE);
         Self {
-            whole: self.whole.saturating_add(other.whole).saturating_add(carry),
+            whole: self.whole.saturating_add(other.whole).saturating_add(carry).max(-i128::MAX),
             fraction: if carry == 1 { fraction - ONE } else { fraction },
         }
     }
@@ -144,17 +165,29 @@ impl fmt::Display for Number {
 
 fn parse_small_integer(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let plain = !digits.is_empty() && digits.len() <= 18 && digits.bytes().all(|b| b.is_ascii_digit());
+    let plain = !digits.is_empty() && digits.len() <= 18 && all_digits(digits) && !has_leading_zero(digits);
     plain.then(|| text.parse().ok()).flatten()
+}
+
+fn all_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// JSON has no such numbers.
+fn has_leading_zero(digits: &str) -> bool {
+    digits.len() > 1 && digits.starts_with('0')
 }
 
 /// `1.5e3` into (`1.5`, 3).
 fn split_exponent(text: &str) -> Option<(&str, i64)> {
-    match text.split_once(['e', 'E']) {
-        None => Some((text, 0)),
-        // An exponent too long for an i32 is out of range whatever its mantissa (unless that is 0).
-        Some((mantissa, exponent)) => Some((mantissa, i64::from(exponent.parse::<i32>().ok()?))),
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return Some((text, 0)) };
+    let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    if digits.is_empty() || !all_digits(digits) {
+        return None;
     }
+    // One too long for an i32 moves every digit out of range, and 0 nowhere: so does the largest.
+    let places = i64::from(digits.parse::<i32>().unwrap_or(i32::MAX));
+    Some((mantissa, if exponent.starts_with('-') { -places } else { places }))
 }
 
 #[cfg(test)]
@@ -164,6 +197,14 @@ mod tests {
 
     fn shown(text: &str) -> String {
         Number::parse(text).map_or("none".into(), |n| n.to_string())
+    }
+
+    /// A mean whose last digit is rounded up over all nines is the next whole number.
+    #[test]
+    fn a_quotient_is_rounded_up_to_a_whole_number() {
+        let sum = Number::parse(&format!("5.{}", "9".repeat(DIGITS))).unwrap();
+        assert_eq!(sum.divided_by(3).to_string(), "2");
+        assert_eq!(sum.negated().divided_by(3).to_string(), "-2");
     }
 
     #[test]
@@ -190,6 +231,42 @@ mod tests {
         ] {
             assert_eq!(shown(text), form, "{text}");
         }
+    }
+
+    /// A fuzzer found that 0e99999999999 was no number, so that it and 0, which are equal, had two
+    /// canonical forms: the second delivery of an event was a conflict, and a set held 0 twice.
+    #[test]
+    fn zero_is_zero_whatever_its_exponent() {
+        for text in ["0e99999999999", "-0.00E+99999999999999999999", "0e-99999999999"] {
+            assert_eq!(shown(text), "0", "{text}");
+        }
+        for text in ["1e99999999999", "0.1e-99999999999", "0e", "0e+", "0e+-1", "0e1e1", "0ex"] {
+            assert_eq!(shown(text), "none", "{text}");
+        }
+    }
+
+    /// A fuzzer found that these were read, though JSON has no such numbers.
+    #[test]
+    fn what_json_has_not_is_no_number() {
+        for text in ["007", "-00", "00.5", "5.", "-5.e3", "01e1", "00"] {
+            assert_eq!(shown(text), "none", "{text}");
+        }
+    }
+
+    /// A fuzzer changed bytes of a stored state until a fraction was larger than one: reading took it,
+    /// and showing it overflowed, which is a panic or a wrong document, and not damage.
+    #[test]
+    fn damaged_numbers_are_not_read() {
+        let bytes = |whole: i128, fraction: u128| postcard::to_stdvec(&(whole, fraction)).unwrap();
+        for (whole, fraction) in [(0, ONE), (-1, u128::MAX), (i128::MIN, 0)] {
+            assert!(postcard::from_bytes::<Number>(&bytes(whole, fraction)).is_err(), "{whole} {fraction}");
+        }
+        for text in ["0", "-0.25", "9999999999999999999999999999.9999999999999999999999999999"] {
+            let number = Number::parse(text).unwrap();
+            assert_eq!(postcard::from_bytes(&bytes(number.whole, number.fraction)), Ok(number));
+        }
+        let least = Number { whole: i128::MIN + 2, fraction: 0 };
+        assert_eq!(least.plus(least).to_string(), format!("-{}", i128::MAX));
     }
 
     #[test]

@@ -64,7 +64,26 @@ impl std::str::FromStr for Position {
         let (timestamp, id) = text
             .split_once('/')
             .ok_or_else(|| format!("`{text}` is no position: expected TIMESTAMP/ID, such as 1760000000000/e-17"))?;
-        let timestamp = timestamp.parse().map_err(|_| format!("`{timestamp}` is no timestamp in milliseconds"))?;
+        let number = timestamp.parse().ok().filter(|_| !timestamp.starts_with('+'));
+        let timestamp = number.ok_or_else(|| format!("`{timestamp}` is no timestamp in milliseconds"))?;
         Ok(Self::new(timestamp, id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_read_as_it_is_shown() {
+        let position = Position::new(1_760_000_000_000, "/shop a/b");
+        assert_eq!(position.to_string(), "1760000000000//shop a/b");
+        assert_eq!(position.to_string().parse(), Ok(position));
+        for (text, said) in
+            [("5", "`5` is no position"), ("+5/e", "`+5` is no timestamp"), ("/e", "`` is no timestamp")]
+        {
+            let refused = text.parse::<Position>();
+            assert!(refused.as_ref().is_err_and(|why| why.starts_with(said)), "{text}: {refused:?}");
+        }
     }
 }

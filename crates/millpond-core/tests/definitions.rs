@@ -125,6 +125,18 @@ fn each_fault_of_the_view_is_named_with_its_line() {
     check("count = \"order-submitted\"", "set = \"id\", last = 3", 13, &["`last` is no option of `set`"]);
     check("count = \"order-submitted\"", "list = \"id\", max = 3", 13, &["two folds, `list` and `max`"]);
     check("count = \"order-submitted\"", "sum = \"n\", default = 1", 13, &["`sum` always has a value"]);
+    check(
+        "count = \"order-submitted\"",
+        "list = \"n\", last = 3, default = []",
+        13,
+        &["`list` always has a value ([] at"],
+    );
+    check(
+        "count = \"order-submitted\"",
+        "set = \"n\", max = 3, default = []",
+        13,
+        &["`set` always has a value ([] at"],
+    );
     check("default = 0", "default = nan", 12, &["`default` is no number that JSON has"]);
     check("default = 0", "default = -inf", 12, &["`default` is no number that JSON has"]);
     check("default = 0", "default = [1, 2026-01-31]", 12, &["`default` is a date", "write it as a string"]);
@@ -403,4 +415,43 @@ fn no_mutation_of_a_good_definition_makes_the_parser_panic() {
         Ok(())
     });
     parsed.unwrap();
+}
+
+/// The documented bounds are those that are kept: a definition at one is taken, and one beyond is not.
+#[test]
+fn what_is_just_at_a_bound_is_taken() {
+    let taken = |part: &str, by: &str| {
+        assert!(GOOD.contains(part), "{part}");
+        let parsed = Join::parse(&GOOD.replacen(part, by, 1));
+        assert!(parsed.is_ok(), "{by}: {}", parsed.map(drop).expect_err("it is refused"));
+    };
+    taken("\"user-activity\"", &format!("\"{}\"", "n".repeat(64)));
+    taken("\"user-activity\"", "\"7_a-b\"");
+    taken("= \"user.id\"", "= [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\"]");
+    taken("= \"user.id\"", &format!("= \"{}\"", ["a"; 16].join(".")));
+    taken("recentOrderCount", &"f".repeat(64));
+    let of =
+        |bytes: usize| format!("{{ count = \"order-submitted\", where = \"event.n > {}\" }}", "1".repeat(bytes - 10));
+    taken("{ count = \"order-submitted\" }", &of(26));
+    let condition = |bytes: usize| {
+        let more = " || true".repeat((bytes - 9) / 8) + &" ".repeat((bytes - 9) % 8);
+        format!("{{ count = \"order-submitted\", where = \"event.n>1{more}\" }}")
+    };
+    taken("{ count = \"order-submitted\" }", &condition(1024));
+    check("{ count = \"order-submitted\" }", &condition(1025), 13, &["1025 bytes; at most 1024"]);
+
+    let kind = format!("\"{}\"", "t".repeat(256));
+    taken("\"user-loggedIn\"   =", &format!("{kind} = \"user.id\"\n\"user-loggedIn\" ="));
+    let types = (0..61).fold(String::new(), |lines, n| lines + &format!("\"t{n}\" = \"k\"\n"));
+    taken("\"user-created\"    =", &format!("{types}\"user-created\" ="));
+    let fields = (0..61).fold(String::new(), |lines, n| lines + &format!("f{n} = {{ count = \"order-submitted\" }}\n"));
+    taken("recentOrderCount", &format!("{fields}recentOrderCount"));
+    let filled = |bytes: usize| format!("{GOOD}#{}", "-".repeat(bytes - GOOD.len() - 1));
+    assert!(Join::parse(&filled(64 * 1024)).is_ok());
+    assert!(faults(&filled(64 * 1024 + 1)).to_string().contains("at most 65536"));
+}
+
+#[test]
+fn what_stands_behind_a_path_is_refused() {
+    check("\"user.id\"\n\"user-loggedIn\"", "'user.\"id\"x'\n\"user-loggedIn\"", 6, &["expected `.` before `x`"]);
 }

@@ -22,6 +22,7 @@ total  = { sum = "order.total" }
 big    = { count = "order-submitted", where = "event.order.total > 50" }
 at     = { max = "timestamp" }
 at_too = { max = "time" }
+ages   = { sum = "timestamp" }
 type   = { set = "type" }
 "#;
 
@@ -59,7 +60,7 @@ fn one_definition_gives_one_view_of_all_three_envelopes() {
     let body = r#""order":{"userId":"u1","total":99.5}"#;
     let join = orders();
     let expected = format!(
-        r#"{{"id":"u1","last":{{"total":99.5,"userId":"u1"}},"total":99.5,"big":1,"at":{NOW},"at_too":{NOW},"type":["order-submitted"]}}"#
+        r#"{{"id":"u1","last":{{"total":99.5,"userId":"u1"}},"total":99.5,"big":1,"at":{NOW},"at_too":{NOW},"ages":{NOW},"type":["order-submitted"]}}"#
     );
     let time = "2026-01-31T12:00:00Z";
     assert_eq!(document(&join, &native(body)), (expected.clone(), Envelope::Native, "o-1".into()));
@@ -412,4 +413,29 @@ fn no_bytes_make_the_reader_panic() {
         Ok(())
     });
     lived.unwrap();
+}
+
+/// A native event may have a member that EventBridge has too: it takes both to be an event of EventBridge.
+#[test]
+fn a_native_event_with_one_member_of_eventbridge_stays_native() {
+    for member in [r#""detail-type":"x""#, r#""detail":{"x":1}"#] {
+        let event = native(&format!(r#""order":{{"userId":"u-1","total":3}},{member}"#));
+        let read = Event::read(&orders(), event.as_bytes()).expect("it is an event");
+        assert_eq!(read.envelope(), Envelope::Native, "{member}");
+    }
+}
+
+/// The envelope's own members can be keys: the subject of a CloudEvent, or its source.
+#[test]
+fn source_and_subject_of_the_envelope_can_be_keys() {
+    let join = Join::parse(
+        "name = \"j\"\n[key]\n\"order-submitted\" = [\"source\", \"subject\"]\n[view]\nn = { count = \"order-submitted\" }\n",
+    )
+    .expect("the definition is right");
+    let event = cloud_event("2026-01-31T12:00:00Z", "").replacen("{", r#"{"subject":"lamp-7","#, 1);
+    let outcomes =
+        block_on(consume(&MemoryStore::default(), &join, event.as_bytes(), NOW, Boundary::Snapshot)).unwrap();
+    let key = |outcome| if let Outcome::Accepted { key, .. } = outcome { Some(key) } else { None };
+    let keys: Vec<_> = outcomes.into_iter().filter_map(key).collect();
+    assert_eq!(keys, ["/shop".into(), "lamp-7".into()]);
 }

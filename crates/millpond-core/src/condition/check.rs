@@ -53,11 +53,19 @@ pub(super) fn expression(root: &IdedExpr, matches: &dyn Fn(&str) -> Result<(), S
     Check { bound: Vec::new(), loops: Vec::new(), matches }.any(root, 0)
 }
 
+/// A macro that is run for each element of something.
+struct Loop {
+    /// Whether it runs over what another macro made.
+    over_made: bool,
+    /// Its variables are those from here on.
+    bound_from: usize,
+}
+
 struct Check<'e> {
     /// Variables of the macros around.
     bound: Vec<&'e str>,
-    /// The macros around; whether each runs over what another macro made.
-    loops: Vec<bool>,
+    /// The macros around.
+    loops: Vec<Loop>,
     matches: &'e dyn Fn(&str) -> Result<(), String>,
 }
 
@@ -69,7 +77,7 @@ impl<'e> Check<'e> {
         let depth = depth + 1;
         match &node.expr {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
-            Expr::Ident(name) => self.variable(name),
+            Expr::Ident(name) => self.variable(name).and_then(|()| self.near(name)),
             Expr::Select(select) => self.any(&select.operand, depth),
             Expr::Call(call) => self.call(call, depth),
             Expr::Comprehension(comprehension) => self.comprehension(comprehension, depth),
@@ -92,6 +100,27 @@ impl<'e> Check<'e> {
         Err(format!("`{name}` is unknown; the event is called `event`, as in `event.{name}`"))
     }
 
+    /// Refuses what is outside of the innermost macro: whatever it holds would be gone through, or copied, once an
+    /// element.
+    fn near(&self, name: &str) -> Result<(), String> {
+        let Some(Loop { bound_from, .. }) = self.loops.last() else { return Ok(()) };
+        if TYPES.contains(&name) || self.bound[*bound_from..].contains(&name) {
+            return Ok(());
+        }
+        Err(format!(
+            "inside a macro, `{name}` may only stand on the left of a comparison, as in `{name}.member == x`: elsewhere it would be \
+             gone through once an element"
+        ))
+    }
+
+    /// A part of a call: one that is only looked at may be outside of the innermost macro.
+    fn part(&mut self, node: &'e IdedExpr, is_looked_at: bool, depth: usize) -> Result<(), String> {
+        match root(node).filter(|_| is_looked_at) {
+            Some(name) => self.variable(name),
+            None => self.any(node, depth),
+        }
+    }
+
     fn call(&mut self, call: &'e CallExpr, depth: usize) -> Result<(), String> {
         let name = call.func_name.as_str();
         let is_operator = name.starts_with(|c: char| !c.is_ascii_alphabetic());
@@ -108,7 +137,19 @@ impl<'e> Check<'e> {
         if name == operators::IN && !self.loops.is_empty() && call.args.last().is_some_and(|list| self.asks(list)) {
             return Err(quadratic("`in`"));
         }
-        call.target.iter().map(|target| &**target).chain(&call.args).try_for_each(|part| self.any(part, depth))
+        call.target.iter().try_for_each(|target| self.any(target, depth))?;
+        let looked_at = match name {
+            operators::EQUALS
+            | operators::NOT_EQUALS
+            | operators::LESS
+            | operators::LESS_EQUALS
+            | operators::GREATER
+            | operators::GREATER_EQUALS
+            | operators::CONDITIONAL => 1,
+            operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT => 2,
+            _ => 0,
+        };
+        call.args.iter().enumerate().try_for_each(|(place, part)| self.part(part, place < looked_at, depth))
     }
 
     /// A pattern is compiled for each event: only the definition's author may choose it.
@@ -120,8 +161,8 @@ impl<'e> Check<'e> {
     }
 
     fn comprehension(&mut self, node: &'e ComprehensionExpr, depth: usize) -> Result<(), String> {
-        self.any(&node.iter_range, depth)?;
-        if self.loops.len() >= LOOPS_MAX || (!self.loops.is_empty() && self.loops.contains(&true)) {
+        self.part(&node.iter_range, true, depth)?;
+        if self.loops.len() >= LOOPS_MAX || self.loops.iter().any(|around| around.over_made) {
             return Err(format!("macros such as `exists` nest deeper than {LOOPS_MAX}"));
         }
         if !self.loops.is_empty() && self.asks(&node.iter_range) {
@@ -130,7 +171,7 @@ impl<'e> Check<'e> {
         let bound_before = self.bound.len();
         self.bound.extend([&*node.iter_var, &*node.accu_var]);
         self.bound.extend(node.iter_var2.as_deref());
-        self.loops.push(has_macro(&node.iter_range));
+        self.loops.push(Loop { over_made: has_macro(&node.iter_range), bound_from: bound_before });
         let parts = [&node.accu_init, &node.loop_cond, &node.loop_step, &node.result];
         let checked = parts.into_iter().try_for_each(|part| self.any(part, depth));
         self.loops.pop();
@@ -141,6 +182,15 @@ impl<'e> Check<'e> {
     /// Whether an expression reaches for the whole event, and not only for a macro's variable.
     fn asks(&self, node: &IdedExpr) -> bool {
         !self.bound.contains(&"event") && node.references().has_variable("event")
+    }
+}
+
+/// The variable that an expression takes a member of, or is.
+fn root(node: &IdedExpr) -> Option<&str> {
+    match &node.expr {
+        Expr::Ident(name) => Some(name),
+        Expr::Select(select) => root(&select.operand),
+        _ => None,
     }
 }
 

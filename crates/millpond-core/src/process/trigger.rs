@@ -133,6 +133,9 @@ async fn bring<S: Store>(
                 refolded(store, join, key, stored.as_ref(), keep_snapshot, &mut done).await?
             }
         };
+        if stored.is_none() && next.events == 0 {
+            return Ok(Triggered::default()); // there is no such key, and it gets no view
+        }
         if store.put_view(key, stored.as_ref(), &next).await? == Written::Done {
             let before = stored.as_ref().map_or(0, |view| view.events);
             done.wants_snapshot = is_due(join.snapshot_every(), next.tail_events(), before, next.events);

@@ -7,7 +7,7 @@ use millpond_core::event::EVENT_BYTES_MAX;
 use millpond_core::memory::MemoryStore;
 use millpond_core::process::consumer::{Boundary, Outcome, consume};
 use millpond_core::process::snapshot::{Snapshotted, snapshot};
-use millpond_core::process::trigger::{Triggered, trigger};
+use millpond_core::process::trigger::{Triggered, refold, trigger};
 use millpond_core::process::trim::{Trimmed, trim};
 use millpond_core::process::{ATTEMPTS_MAX, Error};
 use millpond_core::snapshot::Closing;
@@ -547,4 +547,13 @@ fn a_changed_definition_refolds_history_or_refuses_where_it_is_trimmed() {
     );
     let refused = block_on(snapshot(&store, &join(), "u1", T + 9 * WEEK, Closing::Settled));
     assert!(matches!(refused, Err(Error::Incomplete { .. })));
+}
+
+/// A key that was misspelt when it was refolded by hand got a view of nothing, which every list then showed.
+#[test]
+fn a_key_without_events_gets_no_view_by_a_refold() {
+    let store = MemoryStore::default();
+    let join = Join::parse(DEFINITION).unwrap();
+    assert_eq!(block_on(refold(&store, &join, "u9")).unwrap(), Triggered::default());
+    assert!(store.keys().is_empty());
 }
