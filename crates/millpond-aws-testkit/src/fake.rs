@@ -39,8 +39,33 @@ pub struct Faults {
     pub partly: u32,
     /// Done, but late: up to the longest of [`SLOW_MS`].
     pub slow: u32,
-    /// Reads of a view that need not be consistent, and see what was there before its last write.
+    /// Reads that need not be consistent, and see what was there before the last write: of a view, or of any row.
     pub stale: u32,
+    /// Queries that end early, and have a next page.
+    pub short: u32,
+    /// Done after the caller was told that there is no answer.
+    pub delayed: u32,
+    /// How long any call takes each way, at most, in milliseconds; by chance, so that calls overtake each other.
+    pub spread_ms: u64,
+}
+
+/// How often each kind of fault happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fired {
+    /// Of [`Faults::refused`].
+    pub refused: u64,
+    /// Of [`Faults::lost`].
+    pub lost: u64,
+    /// Of [`Faults::partly`].
+    pub partly: u64,
+    /// Of [`Faults::slow`].
+    pub slow: u64,
+    /// Of [`Faults::stale`].
+    pub stale: u64,
+    /// Of [`Faults::delayed`].
+    pub delayed: u64,
+    /// Of [`Faults::short`].
+    pub short: u64,
 }
 
 /// How long a slow call takes, in milliseconds.
@@ -92,9 +117,13 @@ pub struct State {
     pub changes: Vec<Value>,
     /// Calls of DynamoDB, in their order.
     pub calls: Vec<Call>,
+    /// Faults that happened.
+    pub fired: Fired,
     messages: u64,
     /// Answers about views, as they were before their last write.
     older: BTreeMap<String, String>,
+    /// The place of the row that was inserted last.
+    youngest: Value,
 }
 
 /// All of it.
@@ -146,6 +175,13 @@ impl FakeAws {
         *self.inner.faults.lock().unwrap() = (faults, fastrand::Rng::with_seed(seed));
     }
 
+    /// The item of a key's view, as it is now, whatever else goes wrong.
+    pub fn view_item(&self, key: &str) -> Option<Value> {
+        let get = json!({"TableName": VIEW, "Key": {"id": {"S": key}}, "ConsistentRead": true});
+        let item = self.inner.dynamo.get_item(read(get)).unwrap().item;
+        item.map(|item| serde_json::to_value(item).unwrap())
+    }
+
     /// The messages of a queue, which stay.
     pub fn messages(&self, queue: &str) -> Vec<Message> {
         self.state().queues.get(queue).cloned().unwrap_or_default()
@@ -176,21 +212,45 @@ impl FakeAws {
     }
 
     async fn call(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        tokio::task::yield_now().await; // others may come in between
+        self.travels().await; // others may come in between
         if let Some(refused) = self.refused() {
             return Ok(refused);
         }
         let is_stale = self.chance(|faults| faults.stale);
-        let response = self.inner.answer(&request, self.undone(), is_stale);
-        tokio::task::yield_now().await;
+        let limit = self.chance(|faults| faults.short).then(|| self.inner.faults.lock().unwrap().1.u64(1..4));
+        let unkind = Unkind { is_stale, limit };
+        if self.chance(|faults| faults.delayed) {
+            self.state().fired.delayed += 1;
+            let (ms, later) = (self.inner.faults.lock().unwrap().1.u64(SLOW_MS), self.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                later.inner.answer(&request, later.undone(), unkind);
+            });
+            return Err(ConnectorError::timeout("the call goes on without its caller".into()));
+        }
+        let response = self.inner.answer(&request, self.undone(), unkind);
+        self.travels().await;
         if self.chance(|faults| faults.slow) {
+            self.state().fired.slow += 1;
             let ms = self.inner.faults.lock().unwrap().1.u64(SLOW_MS);
             tokio::time::sleep(Duration::from_millis(ms)).await;
         }
         if self.chance(|faults| faults.lost) {
+            self.state().fired.lost += 1;
             return Err(ConnectorError::timeout("the answer is lost".into()));
         }
         Ok(response)
+    }
+
+    async fn travels(&self) {
+        let ms = {
+            let (faults, chance) = &mut *self.inner.faults.lock().unwrap();
+            (faults.spread_ms > 0).then(|| chance.u64(..faults.spread_ms))
+        };
+        match ms {
+            Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            None => tokio::task::yield_now().await,
+        }
     }
 
     fn chance(&self, percent: impl Fn(&Faults) -> u32) -> bool {
@@ -208,6 +268,7 @@ impl FakeAws {
         if !self.chance(|faults| faults.refused) {
             return None;
         }
+        self.state().fired.refused += 1;
         let (status, kind) = REFUSALS[self.inner.faults.lock().unwrap().1.usize(..REFUSALS.len())];
         Some(response(status, json!({"__type": kind, "message": "not now"}).to_string()))
     }
@@ -230,14 +291,22 @@ impl HttpClient for FakeAws {
     }
 }
 
+/// How a read is answered.
+#[derive(Clone, Copy)]
+struct Unkind {
+    is_stale: bool,
+    /// Items of a page, at most.
+    limit: Option<u64>,
+}
+
 impl Inner {
-    fn answer(&self, request: &HttpRequest, undone: impl FnMut() -> bool, is_stale: bool) -> HttpResponse {
+    fn answer(&self, request: &HttpRequest, undone: impl FnMut() -> bool, unkind: Unkind) -> HttpResponse {
         let body = request.body().bytes().expect("bodies are in memory");
         let Some(target) = request.headers().get("x-amz-target") else { return self.object(request, body) };
         let (service, operation) = target.split_once('.').unwrap();
         let text = std::str::from_utf8(body).unwrap();
         let answer = match service {
-            "DynamoDB_20120810" => self.dynamo(operation, text, undone, is_stale),
+            "DynamoDB_20120810" => self.dynamo(operation, text, undone, unkind),
             "Kinesis_20131202" => Ok(self.kinesis(operation, &serde_json::from_str(text).unwrap(), undone)),
             "AmazonSQS" => Ok(self.queue(operation, &serde_json::from_str(text).unwrap())),
             service => panic!("no fake of {service}"),
@@ -253,14 +322,23 @@ impl Inner {
         operation: &str,
         body: &str,
         undone: impl FnMut() -> bool,
-        is_stale: bool,
+        unkind: Unkind,
     ) -> Result<String, DynoxideError> {
-        let request: Value = serde_json::from_str(body).unwrap();
+        let mut request: Value = serde_json::from_str(body).unwrap();
         let table = request["TableName"].as_str().unwrap_or_default().to_owned();
         self.remember(operation, &table, &request);
+        if let (Some(limit), "Query") = (unkind.limit, operation) {
+            request["Limit"] = limit.into();
+            self.state.lock().unwrap().fired.short += 1;
+        }
         let mut answer = self.tables(operation, &table, request.clone(), undone);
-        if is_stale && operation == "GetItem" && table == VIEW && request["ConsistentRead"] != true {
+        let is_stale = unkind.is_stale && request["ConsistentRead"] != true;
+        if is_stale && operation == "Query" {
+            answer = answer.map(|newest| self.without_youngest(&newest));
+        }
+        if is_stale && operation == "GetItem" && table == VIEW {
             let older = self.state.lock().unwrap().older.get(&request["Key"].to_string()).cloned();
+            self.state.lock().unwrap().fired.stale += u64::from(older.is_some());
             answer = answer.map(|newest| older.unwrap_or(newest));
         }
         let said = answer.as_ref().map_or(Value::Null, |answer| serde_json::from_str(answer).unwrap());
@@ -286,9 +364,11 @@ impl Inner {
             "GetItem" => json(db.get_item(read(request))?),
             "PutItem" => {
                 let item = request["Item"].clone();
+                let place = json!({"TableName": EVENTS, "Key": {"id": item["id"], "sequence": item["sequence"]}});
+                let is_known = table == EVENTS && db.get_item(read(place))?.item.is_some();
                 let answer = json(db.put_item(read(request))?);
                 if table == EVENTS {
-                    self.change("INSERT", &item);
+                    self.change(if is_known { "MODIFY" } else { "INSERT" }, &item);
                 }
                 answer
             }
@@ -301,6 +381,7 @@ impl Inner {
                 let requests = request["RequestItems"][EVENTS].as_array_mut().unwrap();
                 assert!(requests.len() <= 25, "more than DynamoDB takes");
                 let (left, done): (Vec<_>, Vec<_>) = requests.drain(..).partition(|_| undone());
+                self.state.lock().unwrap().fired.partly += left.len() as u64;
                 requests.extend(done.clone());
                 let mut answer = json!({"UnprocessedItems": {}});
                 if !done.is_empty() {
@@ -314,6 +395,18 @@ impl Inner {
             }
             operation => panic!("no fake of dynamodb:{operation}"),
         })
+    }
+
+    /// The answer to a query, as it was before the last row came.
+    fn without_youngest(&self, answer: &str) -> String {
+        let mut answer: Value = serde_json::from_str(answer).unwrap();
+        let mut state = self.state.lock().unwrap();
+        let youngest = state.youngest.clone();
+        let items = answer["Items"].as_array_mut().unwrap();
+        let before = items.len();
+        items.retain(|item| item["id"] != youngest["id"] || item["sequence"] != youngest["sequence"]);
+        state.fired.stale += (before - items.len()) as u64;
+        answer.to_string()
     }
 
     /// Keeps what was in the place of a view that is written.
@@ -334,6 +427,9 @@ impl Inner {
     /// A record of the change stream.
     fn change(&self, name: &str, image: &Value) {
         let mut state = self.state.lock().unwrap();
+        if name == "INSERT" {
+            state.youngest = json!({"id": image["id"], "sequence": image["sequence"]});
+        }
         let sequence_number = format!("{}00000000000{:012}", 1, state.changes.len());
         let image_of = if name == "REMOVE" { "OldImage" } else { "NewImage" };
         state.changes.push(json!({
@@ -343,7 +439,7 @@ impl Inner {
             "eventSource": "aws:dynamodb",
             "awsRegion": "eu-central-1",
             "dynamodb": {
-                "ApproximateCreationDateTime": 1_760_000_000,
+                "ApproximateCreationDateTime": crate::world::now() / 1000,
                 "Keys": {"id": image["id"], "sequence": image["sequence"]},
                 image_of: image,
                 "SequenceNumber": sequence_number,

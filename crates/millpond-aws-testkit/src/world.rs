@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -35,11 +37,28 @@ pub const WEEK: u64 = 7 * DAY;
 thread_local! {
     /// The clock of the world that runs on this thread.
     static NOW: Cell<u64> = const { Cell::new(T) };
+    /// Since when it goes by itself.
+    static GOES_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// How far the clock of whoever runs now is ahead of the truth.
+    static AHEAD: Cell<i64> = const { Cell::new(0) };
 }
 
 /// The time of the world on this thread, in milliseconds since 1970 UTC.
 pub fn now() -> u64 {
-    NOW.get()
+    let gone = GOES_SINCE.get().map_or(0, |since| since.elapsed().as_millis() as u64);
+    (NOW.get() + gone).saturating_add_signed(AHEAD.get())
+}
+
+/// Runs something whose clock is ahead of the truth by so many milliseconds, or behind it.
+pub async fn ahead<R>(ms: i64, function: impl Future<Output = R>) -> R {
+    let mut function = pin!(function);
+    poll_fn(|context| {
+        AHEAD.set(ms);
+        let polled = function.as_mut().poll(context);
+        AHEAD.set(0);
+        polled
+    })
+    .await
 }
 
 /// A deployment, and what is on its way in it.
@@ -66,6 +85,7 @@ impl World {
     /// A deployment of a definition, with snapshots on for long; the clock stands at [`T`].
     pub fn new(definition: &str) -> Self {
         NOW.set(T);
+        GOES_SINCE.set(None);
         let aws = FakeAws::default();
         let clients = aws.clients();
         let url = |name: &str| format!("http://aws.test/000000000000/{name}");
@@ -109,9 +129,31 @@ impl World {
         self.seed.store(seed << 32, Ordering::Relaxed);
     }
 
+    /// What is deployed in the place of the deployment when the definition changes.
+    pub fn redefined(&self, definition: &str) -> Deployment {
+        let old = &self.deployment;
+        Deployment {
+            join: Join::parse(definition).unwrap(),
+            generation: old.generation + 1,
+            service: old.service.clone(),
+            stream: old.stream.clone(),
+            tables: old.tables.clone(),
+            queues: old.queues.clone(),
+            bucket: old.bucket.clone(),
+            clients: old.clients.clone(),
+            ..*old
+        }
+    }
+
     /// Sets the clock.
     pub fn at(&self, now: u64) {
         NOW.set(now);
+    }
+
+    /// From now on the clock goes with that of the runtime.
+    pub fn goes(&self) {
+        NOW.set(now());
+        GOES_SINCE.set(Some(Instant::now()));
     }
 
     /// An invocation by the clock of the world.
@@ -125,8 +167,16 @@ impl World {
     /// # Errors
     /// As the function's.
     pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Failed> {
+        self.invoke_of(&self.deployment, function, payload).await
+    }
+
+    /// As [`World::invoke`], of another deployment in the same place.
+    ///
+    /// # Errors
+    /// As the function's.
+    pub async fn invoke_of(&self, of: &Deployment, function: &str, payload: &Value) -> Result<Value, Failed> {
         let invocation = self.invocation();
-        let answer = self.deployment.handle(function, payload.to_string().as_bytes(), &invocation).await;
+        let answer = of.handle(function, payload.to_string().as_bytes(), &invocation).await;
         let mut meters = self.meters.lock().unwrap();
         let meter = meters.entry(function.to_owned()).or_default();
         self.meter.add_all(&invocation.meter);
@@ -171,7 +221,8 @@ impl World {
         self.deliver("consumer", mapping, self.new_puts()).await;
     }
 
-    fn new_puts(&self) -> Vec<Record<Value>> {
+    /// Records that were put on the stream since it was last asked.
+    pub fn new_puts(&self) -> Vec<Record<Value>> {
         let puts = self.aws.state().stream[self.consumed.load(Ordering::Relaxed)..].to_vec();
         let before = self.consumed.fetch_add(puts.len(), Ordering::Relaxed);
         let record = |(n, put): (usize, crate::fake::Put)| {
@@ -197,10 +248,10 @@ impl World {
         self.deliver("trigger", mapping, self.new_inserts()).await;
     }
 
-    fn new_inserts(&self) -> Vec<Record<Value>> {
+    /// Records of the change stream since it was last asked, as the mapping's filter lets them through.
+    pub fn new_inserts(&self) -> Vec<Record<Value>> {
         let changes = self.aws.state().changes[self.triggered.load(Ordering::Relaxed)..].to_vec();
         self.triggered.fetch_add(changes.len(), Ordering::Relaxed);
-        // As the mapping's filter has it.
         let inserts = changes.into_iter().filter(|change| change["eventName"] == "INSERT");
         let record = |data: Value| {
             let sequence_number = data["dynamodb"]["SequenceNumber"].as_str().unwrap().to_owned();
@@ -311,7 +362,8 @@ impl World {
     }
 }
 
-fn failures(answer: &Value) -> Vec<String> {
+/// What a function names as not done.
+pub fn failures(answer: &Value) -> Vec<String> {
     let failures = answer["batchItemFailures"].as_array().unwrap();
     failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
 }

@@ -103,7 +103,11 @@ pub fn sequence(at: At<'_>) -> String {
 /// Reads [`sequence`].
 #[must_use]
 pub fn position(sequence: &str) -> Option<Position> {
-    let (timestamp, id) = sequence.split_once('/').filter(|(timestamp, _)| timestamp.len() == TIMESTAMP_DIGITS)?;
+    let (timestamp, id) = sequence.split_once('/')?;
+    // Nothing else: another spelling of a time has another place in the order of text.
+    if timestamp.len() != TIMESTAMP_DIGITS || !timestamp.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
     Some(Position::new(timestamp.parse().ok()?, id))
 }
 
@@ -374,4 +378,22 @@ fn fits(number: &str) -> bool {
     let magnitude = whole.len() as i64 - 1 - leading as i64 + exponent;
     significant.is_empty()
         || significant.trim_end_matches('0').len() <= DIGITS_MAX && (MAGNITUDE_MIN..=MAGNITUDE_MAX).contains(&magnitude)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fuzzer found that a sign was taken for a digit, so that one place had two texts, and the
+    /// second was not where the order of places has it.
+    #[test]
+    fn a_place_has_one_text() {
+        let at = position("000001760000000/e-1").expect("it is a place");
+        assert_eq!(sequence(at.at()), "000001760000000/e-1");
+        for text in
+            ["+00001760000000/e-1", "-00000000000000/e", "1760000000/e-1", "000001760000000", "00000176000000 /e"]
+        {
+            assert_eq!(position(text), None, "{text}");
+        }
+    }
 }

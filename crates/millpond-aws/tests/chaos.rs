@@ -81,6 +81,7 @@ async fn life(seed: u64, met: &mut Met) {
         partly: chance.u32(..40),
         slow: chance.u32(..10),
         stale: chance.u32(..50),
+        ..Faults::default()
     };
     let mapping = Mapping {
         batch_max: chance.usize(1..20),

@@ -9,7 +9,9 @@ use millpond_aws::handlers::Snapshots;
 use millpond_aws::meter::Metric;
 use millpond_aws_testkit::fake::{EVENTS, Faults, VIEW};
 use millpond_aws_testkit::world::{DAY, HOUR, T, WEEK, World, now as world_now};
+use millpond_core::Position;
 use millpond_core::event::EVENT_BYTES_MAX;
+use millpond_core::store::{Row, Store};
 use millpond_testkit::mapping::Mapping;
 use serde_json::{Value, json};
 
@@ -376,4 +378,21 @@ async fn payloads_that_are_none_are_refused_with_what_is_expected() {
     }
     let refused = world.invoke("other", &json!({})).await.unwrap_err().to_string();
     assert!(refused.contains("command, consumer, trigger, snapshot, trim"), "{refused}");
+}
+
+/// A write that was under way for longer than the margin landed below a snapshot that did not have it. Its `put_at` is
+/// from before the snapshot, so that it was taken for one that the snapshot holds: it was lost without a word.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_lands_after_its_place_was_closed_is_in_the_late_queue() {
+    let world = users();
+    send(&world, &[order("o1", T)]).await;
+    world.at(T + WEEK + 2 * HOUR);
+    by_hand(&world, "snapshot").await;
+    let row = Row { position: Position::new(T + 1, "o2"), put_at: T + 1, body: order("o2", T + 1).into() };
+    world.at(T + WEEK + 3 * HOUR);
+    world.deployment.store(&world.invocation()).insert_row("u1", &row).await.unwrap();
+    world.settle(&kind()).await;
+    shows(&world, "**NOT SET**", 0, 1).await;
+    assert_eq!(world.queue("late")[0]["event"], order("o2", T + 1));
+    assert_eq!(world.meter.get(Metric::MarginBreach), 1.0);
 }

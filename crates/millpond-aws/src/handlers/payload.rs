@@ -109,7 +109,7 @@ pub enum Change {
     Inserted {
         /// Its key.
         key: String,
-        /// The row.
+        /// The row; it was put when its record was made, if that was later than its writer knew.
         row: Row,
         /// What it is given back by.
         sequence_number: String,
@@ -133,6 +133,8 @@ pub fn change(record: &RawValue) -> Result<Change, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Dynamodb {
+        #[serde(default)]
+        approximate_creation_date_time: Option<f64>,
         sequence_number: String,
         new_image: Image,
     }
@@ -159,11 +161,14 @@ pub fn change(record: &RawValue) -> Result<Change, String> {
         return Ok(Change::Other);
     }
     let dynamodb = dynamodb.ok_or("`dynamodb` is missing")?;
-    let Dynamodb { sequence_number, new_image } = serde_json::from_str(dynamodb.get()).map_err(fault)?;
+    let Dynamodb { approximate_creation_date_time: landed_at, sequence_number, new_image } =
+        serde_json::from_str(dynamodb.get()).map_err(fault)?;
     let Image { id, sequence, event, put_at } = new_image;
     let position: Position =
         items::position(&sequence.text).ok_or_else(|| format!("`{}` is no position", sequence.text))?;
-    let put_at = put_at.digits.parse().map_err(|_| format!("`put_at` is {}, and no time", put_at.digits))?;
+    let put_at: u64 = put_at.digits.parse().map_err(|_| format!("`put_at` is {}, and no time", put_at.digits))?;
+    // A write may be under way for longer than its writer lives: only the table knows when it landed.
+    let put_at = put_at.max(milliseconds(landed_at).unwrap_or_default());
     let row = Row { position, put_at, body: event.text.into() };
     Ok(Change::Inserted { key: id.text, row, sequence_number })
 }
