@@ -2,7 +2,7 @@
 //! Slow, plain, and on purpose without a line of the core's fold, state or number code.
 //!
 //! It knows native events, numbers of up to nine digits before and six after the point, and the
-//! conditions of [`crate::events::ALL_FOLDS`].
+//! conditions of [`crate::events::ALL_FOLDS`] and of the proof's lives.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,9 +94,10 @@ fn order(left: &Value, right: &Value) -> Ordering {
     millionths(left).cmp(&millionths(right)).then_with(|| left.as_str().cmp(&right.as_str()))
 }
 
-/// The conditions of [`crate::events::ALL_FOLDS`], written out by hand.
+/// The conditions of [`crate::events::ALL_FOLDS`] and of the proof's lives, written out by hand.
 fn holds(condition: &str, event: &Value) -> bool {
     match condition {
+        "event.amount > 100" => millionths(&event["amount"]).is_some_and(|n| n > 100 * MILLION),
         "event.n > 10" => millionths(&event["n"]).is_some_and(|n| n > 10 * MILLION),
         "event.flag" => event["flag"] == true,
         "event.items.exists(i, i == 2)" => {

@@ -7,7 +7,7 @@
 //! and views. [`Rule`] names what the protocol rests on; a model without one of them must be found
 //! wrong.
 
-use stateright::{Model, Property};
+use stateright::{Model, Property, Representative};
 
 /// Events of the key; event `n` has the timestamp `n`, and is the only one there.
 pub const EVENTS: usize = 3;
@@ -15,6 +15,8 @@ pub const EVENTS: usize = 3;
 const LATENESS: u8 = 3;
 /// How long a write may be under way.
 const MARGIN: u8 = 1;
+/// Triggers, and snapshotters, that there can be.
+const WORKERS_MAX: usize = 2;
 /// When even the youngest event is closed.
 const END: u8 = LATENESS + EVENTS as u8;
 
@@ -58,9 +60,9 @@ impl Rule {
 pub struct Protocol {
     /// How often each event is delivered to a consumer.
     pub deliveries: [u8; EVENTS],
-    /// Triggers at the same time.
+    /// Triggers at the same time: one or two.
     pub triggers: usize,
-    /// Snapshotters at the same time.
+    /// Snapshotters at the same time: one or two.
     pub snapshotters: usize,
     /// Answers that are lost after a write was done, in all.
     pub losses: u8,
@@ -72,7 +74,7 @@ pub struct Protocol {
 type Counts = [u8; EVENTS];
 
 /// A view.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct View {
     version: u8,
     state: Counts,
@@ -85,7 +87,7 @@ pub struct View {
 }
 
 /// A trigger between two calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Trigger {
     Idle,
     /// Reads the tail, an event a page.
@@ -103,7 +105,7 @@ enum Trigger {
 }
 
 /// A snapshotter between two calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Snapshotter {
     Idle,
     /// Reads what it may close, and then the rest, an event a page.
@@ -128,7 +130,7 @@ enum Trimmer {
 }
 
 /// All there is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     now: u8,
     deliveries: [u8; EVENTS],
@@ -142,11 +144,21 @@ pub struct World {
     view: Option<View>,
     /// The view before its last write.
     before: Option<View>,
-    triggers: Vec<Trigger>,
-    snapshotters: Vec<Snapshotter>,
+    triggers: [Trigger; WORKERS_MAX],
+    snapshotters: [Snapshotter; WORKERS_MAX],
     trimmer: Trimmer,
     losses: u8,
     fault: Option<&'static str>,
+}
+
+/// Workers of a kind are alike: worlds that differ only in which of them does what are one.
+impl Representative for World {
+    fn representative(&self) -> Self {
+        let mut sorted = *self;
+        sorted.triggers.sort_unstable();
+        sorted.snapshotters.sort_unstable();
+        sorted
+    }
 }
 
 /// A step.
@@ -207,6 +219,12 @@ fn plus(a: Counts, b: Counts) -> Counts {
 }
 
 impl Protocol {
+    /// The same, where a rule is not kept.
+    #[must_use]
+    pub fn without(self, rule: Rule) -> Self {
+        Self { without: Some(rule), ..self }
+    }
+
     fn keeps(&self, rule: Rule) -> bool {
         self.without != Some(rule)
     }
@@ -344,8 +362,8 @@ impl Model for Protocol {
             changes: [0; EVENTS],
             view: None,
             before: None,
-            triggers: vec![Trigger::Idle; self.triggers],
-            snapshotters: vec![Snapshotter::Idle; self.snapshotters],
+            triggers: [Trigger::Idle; WORKERS_MAX],
+            snapshotters: [Snapshotter::Idle; WORKERS_MAX],
             trimmer: Trimmer::Idle,
             losses: self.losses,
             fault: None,
@@ -366,7 +384,7 @@ impl Model for Protocol {
             }
         }
         let pending = (0..EVENTS).filter(|event| world.changes[*event] > 0).fold(0_u8, |bits, event| bits | 1 << event);
-        for (trigger, state) in world.triggers.iter().enumerate() {
+        for (trigger, state) in world.triggers.iter().enumerate().take(self.triggers) {
             match state {
                 Trigger::Idle => {
                     let mut all: Vec<u8> =
@@ -387,7 +405,7 @@ impl Model for Protocol {
                 }
             }
         }
-        for (one, state) in world.snapshotters.iter().enumerate() {
+        for (one, state) in world.snapshotters.iter().enumerate().take(self.snapshotters) {
             match state {
                 Snapshotter::Idle => steps.push(Step::Begin(one)),
                 Snapshotter::Reads { .. } => steps.extend([Step::SnapshotPage(one), Step::SnapshotterStops(one)]),
@@ -402,7 +420,7 @@ impl Model for Protocol {
     }
 
     fn next_state(&self, world: &World, step: Step) -> Option<World> {
-        let mut next = world.clone();
+        let mut next = *world;
         match step {
             Step::Tick => next.now += 1,
             Step::Consume(event) => {
