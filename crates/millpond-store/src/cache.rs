@@ -113,6 +113,11 @@ impl Cache {
         self.slots[index as usize].as_mut().expect("a held slot is not evicted")
     }
 
+    /// The newest commit that a record had when it was loaded.
+    pub(crate) fn loaded_commit(&self) -> u64 {
+        self.slots.iter().flatten().map(|slot| slot.loaded_commit).max().unwrap_or(0)
+    }
+
     /// Lets a key go that has nothing unflushed.
     pub(crate) fn remove(&mut self, key: &str) {
         if let Some(place) = self.find(key) {

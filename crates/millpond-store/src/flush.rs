@@ -9,7 +9,8 @@ use millpond_core::Position;
 use crate::cache::SlotIndex;
 use crate::error::Error;
 use crate::keys::write_row_key;
-use crate::lsm::{Lsm, encode_row_value, make_room};
+use crate::lsm::{Lsm, encode_row_value};
+use crate::memory::RECORDED;
 use crate::memtable::{Memtable, NO_ROW};
 use crate::op::{RowRef, Table};
 
@@ -36,10 +37,13 @@ pub(crate) struct Records {
     bytes: Vec<u8>,
     /// Where each key and its record end.
     ends: Vec<(usize, usize)>,
+    /// The newest commit that one of them has.
+    newest: u64,
 }
 
 impl Records {
-    pub(crate) fn add(&mut self, key: &str, encode: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn add(&mut self, key: &str, commit: u64, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.newest = self.newest.max(commit);
         self.bytes.extend_from_slice(key.as_bytes());
         let middle = self.bytes.len();
         encode(&mut self.bytes);
@@ -76,7 +80,8 @@ impl Frozen {
         self.flush_rows(lsm, records, &order).map_err(|error| lsm.failed(error))?;
         flush_records(lsm, records, &order).map_err(|error| lsm.failed(error))?;
         for table in Table::ALL {
-            self.flush_side(lsm, table).map_err(|error| lsm.failed(error))?;
+            let recorded = (table == Table::Meta).then_some(records.newest);
+            self.flush_side(lsm, table, recorded).map_err(|error| lsm.failed(error))?;
         }
         Ok(())
     }
@@ -85,7 +90,7 @@ impl Frozen {
         if self.keys.iter().all(|key| key.head == NO_ROW && key.trimmed_to.is_none()) {
             return Ok(());
         }
-        make_room(&lsm.events)?;
+        lsm.make_room(&lsm.events)?;
         let mut ingestion = lsm.events.start_ingestion()?;
         let (mut row_key, mut value) = (Vec::new(), Vec::new());
         let mut rows: Vec<RowRef<'_>> = Vec::new();
@@ -117,12 +122,17 @@ impl Frozen {
         ingestion.finish()
     }
 
-    fn flush_side(&self, lsm: &Lsm, table: Table) -> Result<(), fjall::Error> {
-        let mut values = self.memtable.side_of(table, &[]).peekable();
-        if values.peek().is_none() {
+    fn flush_side(&self, lsm: &Lsm, table: Table, recorded: Option<u64>) -> Result<(), fjall::Error> {
+        let mut values: Vec<(&[u8], Option<&[u8]>)> = self.memtable.side_of(table, &[]).collect();
+        let recorded = recorded.map(|commit| postcard::to_stdvec(&commit).expect("a number always has bytes"));
+        if let Some(recorded) = &recorded {
+            let place = values.partition_point(|(key, _)| *key < RECORDED);
+            values.insert(place, (RECORDED, Some(recorded)));
+        }
+        if values.is_empty() {
             return Ok(());
         }
-        make_room(lsm.side(table))?;
+        lsm.make_room(lsm.side(table))?;
         let mut ingestion = lsm.side(table).start_ingestion()?;
         for (key, value) in values {
             match value {
@@ -134,11 +144,11 @@ impl Frozen {
     }
 }
 
-fn flush_records(lsm: &Lsm, records: &Records, order: &[usize]) -> Result<(), fjall::Error> {
+pub(crate) fn flush_records(lsm: &Lsm, records: &Records, order: &[usize]) -> Result<(), fjall::Error> {
     if order.is_empty() {
         return Ok(());
     }
-    make_room(&lsm.views)?;
+    lsm.make_room(&lsm.views)?;
     let mut ingestion = lsm.views.start_ingestion()?;
     for index in order {
         ingestion.write(records.key(*index), records.record(*index))?;

@@ -181,21 +181,46 @@ pub(crate) fn new_history() -> u64 {
 /// Makes the folder a join: from now on its log must be there.
 pub(crate) fn write_manifest(dir: &Path, history: u64) -> Result<(), Error> {
     let text = format!("millpond-store {FORMAT}\nhistory {history:016x}\n");
-    write_durably(&dir.join(MANIFEST_FILE), text.as_bytes())
+    write_durably(&dir.join(MANIFEST_FILE), sealed(&text).as_bytes())
 }
 
 /// Puts another text in place of the definition's.
 pub(crate) fn write_definition(dir: &Path, definition: &str) -> Result<(), Error> {
-    write_durably(&dir.join(DEFINITION_FILE), definition.as_bytes())
+    write_durably(&dir.join(DEFINITION_FILE), sealed(definition).as_bytes())
+}
+
+/// What the last line of a sealed text begins with.
+const SEAL: &str = "# crc32c ";
+
+/// A text with a last line by which it is known to be as it was written.
+fn sealed(text: &str) -> String {
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    format!("{text}{end}{SEAL}{:08x}\n", crc32c::crc32c(text.as_bytes()))
+}
+
+/// Reads [`sealed`]; a text without a seal, as older versions wrote it, is taken as it is.
+fn read_sealed(file: &Path) -> Result<String, Error> {
+    let text = fs::read_to_string(file).map_err(Error::io("read", file))?;
+    let Some((before, sum)) = text.trim_end_matches('\n').rsplit_once(SEAL) else { return Ok(text) };
+    let is_like = |text: &str| u32::from_str_radix(sum, 16) == Ok(crc32c::crc32c(text.as_bytes()));
+    match before.strip_suffix('\n') {
+        // It ended with a line, or was given an end.
+        _ if is_like(before) => Ok(before.to_owned()),
+        Some(without_end) if is_like(without_end) => Ok(without_end.to_owned()),
+        _ => {
+            let what = "it is not as it was written: its checksum is wrong".to_owned();
+            Err(Error::Damaged { file: file.to_owned(), offset: 0, what })
+        }
+    }
 }
 
 /// The stored join; `None` if the folder is none yet.
 pub(crate) fn read(dir: &Path) -> Result<Option<Stored>, Error> {
     let manifest = dir.join(MANIFEST_FILE);
-    let text = match fs::read_to_string(&manifest) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(Error::io("read", &manifest))?,
-    };
+    if !manifest.try_exists().map_err(Error::io("read", &manifest))? {
+        return Ok(None);
+    }
+    let text = read_sealed(&manifest)?;
     let mut lines = text.lines();
     let format = lines.next().and_then(|line| line.strip_prefix("millpond-store ")?.parse::<u32>().ok());
     let history = lines.next().map_or(Some(0), |line| u64::from_str_radix(line.strip_prefix("history ")?, 16).ok());
@@ -212,8 +237,7 @@ pub(crate) fn read(dir: &Path) -> Result<Option<Stored>, Error> {
             });
         }
     };
-    let path = dir.join(DEFINITION_FILE);
-    let definition = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let definition = read_sealed(&dir.join(DEFINITION_FILE))?;
     Ok(Some(Stored { definition, history }))
 }
 

@@ -19,7 +19,11 @@ mod counters;
 pub mod error;
 mod flush;
 mod folder;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
+mod lists;
 pub mod log;
 mod lsm;
 mod memory;
@@ -27,6 +31,7 @@ mod memtable;
 mod op;
 mod record;
 mod store;
+mod sync;
 
 pub use counters::Counters;
 pub use error::Error;

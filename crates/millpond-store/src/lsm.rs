@@ -2,19 +2,22 @@
 //! background, and hold what is older than the memtables.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{
-    AbstractTree, CompressionType, Database, DatabaseBuilder, Keyspace, KeyspaceCreateOptions, Readable, Snapshot,
+    AbstractTree, CompressionType, Database, DatabaseBuilder, Keyspace, KeyspaceCreateOptions, PersistMode, Readable,
+    Snapshot,
 };
 use millpond_core::{At, store::Row};
 
 use crate::error::Error;
+use crate::folder::sync_dir;
 use crate::keys::{after_rows, parse_row_key, row_key, row_prefix};
+use crate::lists;
 use crate::op::{Table, text};
 use crate::record::Record;
+use crate::sync::{self, Arc, Mutex, MutexGuard, PoisonError, thread};
 
 /// Rows of one key lie together and are read in ranges: larger blocks compress better.
 const EVENT_BLOCK_BYTES: u32 = 16 * 1024;
@@ -30,6 +33,9 @@ const RUNS_MAX: usize = 32;
 const ROOM_PAUSE: Duration = Duration::from_millis(5);
 /// When to merge them here: nobody else may have been asked to.
 const ROOM_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where fjall has a folder for each table.
+const KEYSPACES_DIR: &str = "keyspaces";
 
 /// The one key of [`Table::Meta`] that is not written by ingestion; it says nothing.
 const SWEPT: &[u8] = b"swept";
@@ -54,6 +60,7 @@ pub(crate) struct Sight {
 
 impl Lsm {
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, Error> {
+        lists::check(&path.join(KEYSPACES_DIR))?;
         // One worker: with two, one keeps re-queuing compactions to itself.
         Self::over(path, Database::builder(path).worker_threads(1).cache_size(cache_bytes))
     }
@@ -69,14 +76,17 @@ impl Lsm {
         };
         let plain = KeyspaceCreateOptions::default;
         let side = |table| database.keyspace(name(table), plain).map_err(failed);
-        Ok(Self {
+        let lsm = Self {
             path: path.to_owned(),
             events: database.keyspace("events", events).map_err(failed)?,
             views: database.keyspace("views", plain).map_err(failed)?,
             side: [side(Table::Snapshots)?, side(Table::Late)?, side(Table::Quarantine)?, side(Table::Meta)?],
             database,
             epochs: Mutex::new(vec![Arc::default()]),
-        })
+        };
+        // Fjall syncs what is in a table's folder, and not the folder's name.
+        sync_dir(&path.join(KEYSPACES_DIR))?;
+        Ok(lsm)
     }
 
     pub(crate) fn side(&self, table: Table) -> &Keyspace {
@@ -136,6 +146,7 @@ impl Lsm {
             return Ok(false);
         }
         for table in self.side.iter().chain([&self.events, &self.views]) {
+            sync::disk();
             table.major_compact().map_err(|error| self.failed(error))?;
         }
         // The old files are still there, for those who began to read before the new ones were.
@@ -152,7 +163,7 @@ impl Lsm {
             if began.elapsed() >= patience {
                 return Ok(false);
             }
-            std::thread::sleep(SIGHT_PAUSE);
+            thread::sleep(SIGHT_PAUSE);
         }
         self.sweep()?;
         Ok(true)
@@ -183,6 +194,16 @@ impl Lsm {
         // An ingestion may have taken the memtable in between.
         while !rotate().map_err(|error| self.failed(error))? {}
         Ok(())
+    }
+
+    /// Waits until a table has room for another run: before each ingestion.
+    ///
+    /// # Errors
+    /// If merging failed in the background: fjall stops its own writers then, and ingestion not. What
+    /// is on the disk is unknown, and must not be built upon.
+    pub(crate) fn make_room(&self, table: &Keyspace) -> Result<(), fjall::Error> {
+        self.database.persist(PersistMode::Buffer)?; // asks for nothing but that
+        make_room_within(table, ROOM_PATIENCE)
     }
 
     /// Bytes on disk.
@@ -229,18 +250,14 @@ impl Sight {
     }
 }
 
-/// Waits until a table has room for another run: before each ingestion.
-pub(crate) fn make_room(table: &Keyspace) -> Result<(), fjall::Error> {
-    make_room_within(table, ROOM_PATIENCE)
-}
-
 fn make_room_within(table: &Keyspace, patience: Duration) -> Result<(), fjall::Error> {
+    sync::disk();
     let began = Instant::now();
     while table.tree.l0_run_count() >= RUNS_MAX {
         if began.elapsed() >= patience {
             table.major_compact()?;
         } else {
-            std::thread::sleep(ROOM_PAUSE);
+            thread::sleep(ROOM_PAUSE);
         }
     }
     Ok(())
@@ -284,5 +301,37 @@ mod tests {
         let lsm = Lsm::open(dir.path(), 1 << 20).unwrap();
         assert_eq!(lsm.views.len().unwrap(), RUNS as usize + 1);
         assert_eq!(*lsm.views.get("same").unwrap().unwrap(), (RUNS - 1).to_le_bytes());
+    }
+
+    fn ingest_one(lsm: &Lsm) -> Result<(), fjall::Error> {
+        lsm.make_room(&lsm.views)?;
+        let mut ingestion = lsm.views.start_ingestion()?;
+        ingestion.write("key", [])?;
+        ingestion.finish()
+    }
+
+    /// Fjall's thread that merges ended with an error of the disk, and ingestion went on over files
+    /// of which nobody knew whether they were on the disk.
+    #[test]
+    fn what_failed_in_the_background_stops_ingestion() {
+        let dir = tempfile::tempdir().unwrap();
+        let lsm = Lsm::open(dir.path(), 1 << 20).unwrap();
+        let folder = dir.path().join(KEYSPACES_DIR).join("2");
+        let failed = (0..RUNS_MAX).any(|_| {
+            // The next list of tables is that of the ingestion; the one after it is that of a merge.
+            let current = std::fs::read(folder.join("current")).unwrap();
+            let version = u64::from_le_bytes(*current.first_chunk().unwrap());
+            let obstacle = folder.join(format!("v{}", version + 2));
+            std::fs::create_dir(&obstacle).unwrap();
+            ingest_one(&lsm).unwrap();
+            let began = Instant::now();
+            while lsm.database.persist(PersistMode::Buffer).is_ok() && began.elapsed() < Duration::from_millis(300) {
+                std::thread::yield_now();
+            }
+            std::fs::remove_dir(&obstacle).unwrap();
+            lsm.database.persist(PersistMode::Buffer).is_err()
+        });
+        assert!(failed, "nothing was merged");
+        assert!(matches!(ingest_one(&lsm), Err(fjall::Error::Poisoned)));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::Arc;
 
 use millpond_core::state::STATE_BYTES_WARN;
 use millpond_core::{At, Join, store::Row};
@@ -16,11 +15,14 @@ use crate::memtable::{Memtable, NO_ROW};
 use crate::op::{Op, RowRef, Table, read_op, text};
 use crate::record::Record;
 use crate::store::{COMPACTION_OWED, Erasures};
+use crate::sync::Arc;
 
 /// Key of the counters in [`Table::Meta`].
 pub(crate) const COUNTERS: &[u8] = b"counters";
 /// Key of the last flushed commit in [`Table::Meta`].
 pub(crate) const FLUSHED: &[u8] = b"flushed";
+/// Key of the newest commit in [`Table::Meta`] that a record in the tables has: it may be newer than all flushed rows.
+pub(crate) const RECORDED: &[u8] = b"recorded";
 
 /// Large states that are named; more would only repeat the warning.
 const LARGE_SHOWN_MAX: usize = 10;
@@ -289,7 +291,7 @@ impl Memory {
             if bytes > STATE_BYTES_WARN && self.large.len() < LARGE_SHOWN_MAX {
                 self.large.insert(known.key.clone(), bytes);
             }
-            records.add(&known.key, |out| known.record.encode_into(out));
+            records.add(&known.key, known.record.commit, |out| known.record.encode_into(out));
             self.cache.reaccount(frozen.slot);
         }
         true

@@ -142,3 +142,32 @@ fn this_version_writes_what_the_fixture_holds() {
     assert!(opened.commits_replayed > 0);
     check(&store);
 }
+
+/// A flipped bit in a stored definition renamed a field of every view, and nothing said so.
+#[test]
+fn a_definition_that_is_not_as_it_was_written_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open_or_create(dir.path()).unwrap();
+    for (name, end) in [("with-end", "\n"), ("without-end", "")] {
+        let text =
+            format!("name = \"{name}\"\nlateness = \"1h\"\n[key]\ne = \"k\"\n[view]\nsum = {{ sum = \"n\" }}{end}");
+        let join = Join::parse(&text).unwrap();
+        drop(Store::open_or_create(&folder, join, Options::default()).unwrap());
+        let (store, _) = Store::open(&folder, name, Options::default()).unwrap();
+        assert_eq!(store.join().source_text(), text);
+        drop(store);
+        for file in ["definition.toml", "MANIFEST"] {
+            let path = dir.path().join(name).join(file);
+            let whole = std::fs::read_to_string(&path).unwrap();
+            let flipped = if file == "MANIFEST" {
+                whole.replacen("history ", "history f", 1)
+            } else {
+                whole.replacen("sum =", "suo =", 1)
+            };
+            std::fs::write(&path, flipped).unwrap();
+            let refused = Store::open(&folder, name, Options::default()).err().unwrap().to_string();
+            assert!(refused.contains("checksum is wrong") && refused.contains(file), "{refused}");
+            std::fs::write(&path, whole).unwrap();
+        }
+    }
+}

@@ -6,18 +6,19 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::sync;
 
 /// A segment open for appending.
 #[derive(Debug)]
 pub(super) struct LogFile {
     file: File,
     path: PathBuf,
-    #[cfg(test)]
+    #[cfg(any(test, shuttle))]
     pub(super) fault: Option<Fault>,
 }
 
 /// What a test lets fail, once: a retry would succeed, so that one would be noticed.
-#[cfg(test)]
+#[cfg(any(test, shuttle))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The disk is full after so many bytes.
@@ -42,13 +43,14 @@ impl LogFile {
         Ok(Self {
             file,
             path: path.to_owned(),
-            #[cfg(test)]
+            #[cfg(any(test, shuttle))]
             fault: None,
         })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        #[cfg(test)]
+        sync::disk();
+        #[cfg(any(test, shuttle))]
         if let Some(Fault::Full { taken }) = self.fault {
             self.fault = None;
             self.file.write_all(&bytes[..taken]).expect("the test's own disk takes it");
@@ -59,7 +61,8 @@ impl LogFile {
 
     /// Returns when the disk has what was written, with the length that is needed to read it.
     pub(super) fn sync(&mut self) -> Result<(), Error> {
-        #[cfg(test)]
+        sync::disk();
+        #[cfg(any(test, shuttle))]
         if self.fault.take_if(|fault| *fault == Fault::Sync).is_some() {
             return Err(Error::io("sync", &self.path)(std::io::Error::other("input/output error")));
         }

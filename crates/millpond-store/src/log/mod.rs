@@ -23,6 +23,7 @@ pub(crate) use reader::{FramePlace, read_commits};
 pub use recover::{Recovery, Torn, check};
 
 use crate::error::Error;
+use crate::sync;
 use file::{LogFile, make_dir, settle, sync_dir};
 use segment::Segment;
 
@@ -62,9 +63,52 @@ impl Forgotten {
     pub(crate) fn remove(&self) -> Result<(), Error> {
         // The oldest first, so that a crash in between leaves no gap.
         for path in &self.paths {
+            sync::disk();
             fs::remove_file(path).map_err(Error::io("remove", path))?;
         }
         if self.paths.is_empty() { Ok(()) } else { sync_dir(&self.dir) }
+    }
+}
+
+/// A log that was read, and is not yet changed.
+#[derive(Debug)]
+pub struct Found {
+    options: LogOptions,
+    segments: Vec<Segment>,
+    recovery: Recovery,
+}
+
+impl Found {
+    /// Refuses a log that ends before a commit of which the tables know: it was durable, so that what looks
+    /// like the tail that a crash broke off is damage.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn must_reach(&self, commit: u64) -> Result<(), Error> {
+        let Recovery { last_commit, torn, .. } = &self.recovery;
+        let Some(last) = self.segments.last().filter(|_| *last_commit < commit) else { return Ok(()) };
+        let offset = torn.as_ref().map_or(last.bytes, |torn| torn.offset);
+        let what = format!("the log ends here, with commit {last_commit}, but the tables know of commit {commit}");
+        Err(last.damaged(offset as usize, what))
+    }
+
+    /// Opens the log for appending, without the tail that a crash broke off. One without segments
+    /// gets its first.
+    ///
+    /// # Errors
+    /// If the files cannot be written.
+    pub fn open(mut self) -> Result<(Log, Recovery), Error> {
+        let next_commit = self.recovery.last_commit + 1;
+        let file = match self.segments.last_mut() {
+            Some(last) => last.reopen(self.recovery.torn.as_ref())?,
+            None => {
+                let (first, file) = segment::create(&self.options.dir, next_commit)?;
+                self.segments.push(first);
+                file
+            }
+        };
+        let Self { options, segments, recovery } = self;
+        Ok((Log { options, segments, file, next_commit, stopped: None }, recovery))
     }
 }
 
@@ -84,37 +128,39 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log, handing every whole commit above `after` to `replay`, in order. A folder
-    /// without segments gets one, which begins at `after` + 1.
+    /// Reads the log, handing every whole commit above `after` to `replay`, in order.
     ///
     /// All segments that hold such commits are read, and the last; older ones are not.
     ///
     /// # Errors
     /// [`Error::Damaged`] if anything but the tail is not whole, [`Error::NewerFormat`],
     /// [`Error::NotASegment`], or whatever `replay` answers. Then nothing was changed.
-    pub fn open(
+    pub fn read(
         options: LogOptions,
         after: u64,
         replay: impl FnMut(Commit<'_>) -> Result<(), Error>,
-    ) -> Result<(Self, Recovery), Error> {
+    ) -> Result<Found, Error> {
         make_dir(&options.dir)?;
-        let mut segments = segment::list(&options.dir)?;
+        let segments = segment::list(&options.dir)?;
         if let (Some(last), Sync::Every) = (segments.last(), options.sync) {
             settle(&last.path)?;
             sync_dir(&options.dir)?;
             sync_dir(&options.dir.join(".."))?; // its maker may have been killed before it did
         }
         let recovery = recover::scan(&segments, after, replay)?;
-        let next_commit = recovery.last_commit + 1;
-        let file = match segments.last_mut() {
-            Some(last) => last.reopen(recovery.torn.as_ref())?,
-            None => {
-                let (first, file) = segment::create(&options.dir, next_commit)?;
-                segments.push(first);
-                file
-            }
-        };
-        Ok((Self { options, segments, file, next_commit, stopped: None }, recovery))
+        Ok(Found { options, segments, recovery })
+    }
+
+    /// Reads the log as [`Log::read`] does, and opens what was found.
+    ///
+    /// # Errors
+    /// As there; and if the files cannot be written.
+    pub fn open(
+        options: LogOptions,
+        after: u64,
+        replay: impl FnMut(Commit<'_>) -> Result<(), Error>,
+    ) -> Result<(Self, Recovery), Error> {
+        Self::read(options, after, replay)?.open()
     }
 
     /// The number of the commit to be appended next.
@@ -195,6 +241,12 @@ impl Log {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Has the disk be full in the middle of the next frame.
+    #[cfg(shuttle)]
+    pub(crate) fn fill_disk(&mut self) {
+        self.file.fault = Some(file::Fault::Full { taken: 20 });
     }
 
     fn current(&self) -> &Segment {

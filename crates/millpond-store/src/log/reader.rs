@@ -9,6 +9,7 @@ use std::path::Path;
 use super::frame::{self, Commit};
 use super::segment::{self, HEADER_BYTES};
 use crate::error::Error;
+use crate::sync;
 
 /// How much is asked of a file at once.
 const READ_BYTES: usize = 256 << 10;
@@ -35,7 +36,9 @@ pub(crate) fn read_commits(
 ) -> Result<bool, Error> {
     let mut next = from;
     while next <= through {
+        sync::disk();
         let segments = segment::list(dir)?;
+        sync::disk();
         let index = segments.partition_point(|segment| segment.first <= next);
         let Some(segment) = index.checked_sub(1).map(|index| &segments[index]) else { return Ok(false) };
         let file = match File::open(&segment.path) {

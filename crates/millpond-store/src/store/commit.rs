@@ -1,7 +1,5 @@
 //! A commit: operations decided in memory, then one frame of the log.
 
-use std::sync::PoisonError;
-
 use millpond_core::{At, Join, Snapshot};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -13,6 +11,7 @@ use crate::lsm::Lsm;
 use crate::memory::{COUNTERS, Memory};
 use crate::op::{RowRef, Table, write_put, write_row, write_view};
 use crate::record::Record;
+use crate::sync::PoisonError;
 
 /// A commit under way. What it changes is seen by nobody until it is durable.
 pub(super) struct Commit<'c> {

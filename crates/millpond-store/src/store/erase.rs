@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use memchr::memmem;
@@ -20,9 +19,10 @@ use super::quarantine::id_of;
 use crate::error::Error;
 use crate::keys::row_prefix;
 use crate::log::Log;
-use crate::lsm::{Sight, make_room};
+use crate::lsm::{Lsm, Sight};
 use crate::memory::{COUNTERS, FLUSHED, Memory};
 use crate::op::{Table, write_erase};
+use crate::sync::PoisonError;
 
 /// How long a compaction waits for those who still read the old tables.
 const READERS_PATIENCE: Duration = Duration::from_secs(30);
@@ -110,8 +110,7 @@ impl Store {
         Log::seal_frame(&mut frame, start, number)?;
         let erased = log.append(&frame).and_then(|()| self.delete(log, number, key, now, &found));
         erased.inspect_err(|error| self.shared.stop(format!("an erasure broke off: {error}")))?;
-        drop(writer);
-        self.shared.tell(number);
+        self.shared.tell(number); // before the next writer is let in: in the order of commits
         Ok(Some(found.report))
     }
 
@@ -151,6 +150,9 @@ impl Store {
         drop(memory);
         match (erasing, owed) {
             (Some((number, key, at)), _) => {
+                // The view may be gone, and the count, which goes with the last table, not know it.
+                let keys = self.lsm.views.len().map_err(|error| self.lsm.failed(error))?;
+                self.memory()?.counters.keys = keys as u64;
                 let found = self.find(&key)?;
                 self.delete(&mut writer.log, number, &key, at, &found)
             }
@@ -250,11 +252,11 @@ impl Store {
         found: &Found,
     ) -> Result<(), fjall::Error> {
         let lsm = &self.lsm;
-        delete_all(&lsm.events, found.rows.iter().map(Vec::as_slice))?;
-        delete_all(&lsm.views, [key.as_bytes()])?;
-        delete_all(lsm.side(Table::Snapshots), [key.as_bytes()])?;
-        delete_all(lsm.side(Table::Late), found.late.iter().map(Vec::as_slice))?;
-        delete_all(lsm.side(Table::Quarantine), found.quarantine.iter().map(Vec::as_slice))?;
+        delete_all(lsm, &lsm.events, found.rows.iter().map(Vec::as_slice))?;
+        delete_all(lsm, &lsm.views, [key.as_bytes()])?;
+        delete_all(lsm, lsm.side(Table::Snapshots), [key.as_bytes()])?;
+        delete_all(lsm, lsm.side(Table::Late), found.late.iter().map(Vec::as_slice))?;
+        delete_all(lsm, lsm.side(Table::Quarantine), found.quarantine.iter().map(Vec::as_slice))?;
         let bytes = |number: &u64| postcard::to_stdvec(number).expect("a number always has bytes");
         let counters = postcard::to_stdvec(&memory.counters).expect("counters always have bytes: they are plain data");
         let hash = [ERASED, &xxh3_128(key.as_bytes()).to_be_bytes()].concat();
@@ -268,7 +270,7 @@ impl Store {
             (FLUSHED, bytes(&number)),
         ];
         values.sort();
-        make_room(lsm.side(Table::Meta))?;
+        lsm.make_room(lsm.side(Table::Meta))?;
         let mut meta = lsm.side(Table::Meta).start_ingestion()?;
         for (key, value) in values {
             meta.write(key, value)?;
@@ -326,12 +328,16 @@ fn escape(text: &[u8]) -> Option<(char, usize)> {
     })
 }
 
-fn delete_all<'k>(table: &fjall::Keyspace, keys: impl IntoIterator<Item = &'k [u8]>) -> Result<(), fjall::Error> {
+fn delete_all<'k>(
+    lsm: &Lsm,
+    table: &fjall::Keyspace,
+    keys: impl IntoIterator<Item = &'k [u8]>,
+) -> Result<(), fjall::Error> {
     let mut keys = keys.into_iter().peekable();
     if keys.peek().is_none() {
         return Ok(());
     }
-    make_room(table)?;
+    lsm.make_room(table)?;
     let mut ingestion = table.start_ingestion()?;
     for key in keys {
         ingestion.write_tombstone(key)?;
@@ -382,6 +388,29 @@ mod tests {
         assert!(store.compact_owed().unwrap() && !has_key(dir.path()));
         drop(store);
         assert_eq!(open().erase(KEY, 3).unwrap(), None, "nothing is owed any more");
+    }
+
+    /// A crash image from between two tables: the view was gone, and one key too many was counted
+    /// for ever, since what ended the erasure found no view any more.
+    #[test]
+    fn an_erasure_that_is_ended_after_its_view_went_counts_the_key_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open_or_create(dir.path()).unwrap();
+        let store = deleted(&folder);
+        let event = |key: &str| format!(r#"{{"id":"2","type":"e","timestamp":3,"k":"{key}"}}"#);
+        let (one, other) = (event(KEY), event("other"));
+        store.ingest(&Batch { events: &[one.as_bytes(), other.as_bytes()], now: 3, ..Batch::default() }).unwrap();
+        store.flush().unwrap();
+        let number = store.last_commit() + 1;
+        let mut frame = Vec::new();
+        let start = Log::begin_frame(&mut frame);
+        write_erase(&mut frame, KEY, 4);
+        Log::seal_frame(&mut frame, start, number).unwrap();
+        store.writer.lock().unwrap().log.append(&frame).unwrap();
+        delete_all(&store.lsm, &store.lsm.views, [KEY.as_bytes()]).unwrap();
+        drop(store);
+        let store = Store::open(&folder, "j", Options::default()).unwrap().0;
+        assert_eq!((store.document(KEY).unwrap(), store.counters().keys), (None, 1));
     }
 
     /// Who reads for long is not forgotten by the next try.

@@ -20,8 +20,6 @@ mod verify;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
-use std::thread::JoinHandle;
 
 use millpond_core::Join;
 
@@ -45,6 +43,7 @@ use crate::flush::{Frozen, Records};
 use crate::log::{Forgotten, Log};
 use crate::lsm::{Lsm, Sight};
 use crate::memory::Memory;
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc, thread::JoinHandle};
 
 /// How much memory the store may take, and whether it waits for the disk.
 #[derive(Clone, Debug)]
@@ -174,8 +173,8 @@ impl Store {
         self.shared.lock().durable
     }
 
-    /// Has `listener` told of each commit once it is durable; the first listener stays. It runs on
-    /// the thread that commits, and must not come back to the store.
+    /// Has `listener` told of each commit once it is durable, in their order; the first listener
+    /// stays. It runs on the thread that commits, and must not come back to the store.
     pub fn on_commit(&self, listener: impl Fn(u64) + Send + Sync + 'static) {
         let _ = self.shared.listener.set(Box::new(listener));
     }
@@ -209,6 +208,14 @@ impl Store {
         self.flush_log(&mut writer.log)
     }
 
+    /// Waits until nothing is on its way to the tables: for who must not depend on when a thread gets its turn.
+    ///
+    /// # Errors
+    /// If the store has stopped.
+    pub fn wait_for_flush(&self) -> Result<(), Error> {
+        self.thawed().map(drop)
+    }
+
     /// All tables as of one moment: nobody commits between the flush and the look.
     fn flushed_sight(&self) -> Result<Sight, Error> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -240,6 +247,13 @@ impl Store {
         // A panic elsewhere has left memory half changed: whoever waits must not go on with it.
         let Ok(memory) = self.shared.changed.wait(memory) else { return self.memory() };
         usable(memory)
+    }
+
+    /// Has the disk be full in the middle of the next commit's frame.
+    #[cfg(shuttle)]
+    #[doc(hidden)]
+    pub fn fill_disk(&self) {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).log.fill_disk();
     }
 
     /// Flushes and closes: what dropping the store does not, since the log has everything.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 
 use millpond_core::Join;
 use xxhash_rust::xxh3::xxh3_64;
@@ -13,8 +12,9 @@ use crate::error::Error;
 use crate::folder::{self, DataFolder};
 use crate::log::{Log, LogOptions, Recovery, Sync};
 use crate::lsm::Lsm;
-use crate::memory::{COUNTERS, FLUSHED, Memory};
+use crate::memory::{COUNTERS, FLUSHED, Memory, RECORDED};
 use crate::op::Table;
+use crate::sync::{Arc, Condvar, Mutex, OnceLock, mpsc, thread};
 
 /// What opening found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,8 +135,10 @@ pub(super) fn open_dir(dir: &Path, join: Join, options: Options, begin: Begin) -
         let what = "the log is missing; a join always has one".to_owned();
         return Err(Error::Damaged { file: log_options.dir, offset: 0, what });
     }
-    let (log, recovery): (Log, Recovery) =
-        Log::open(log_options, memory.flushed, |commit| memory.replay(&join, &lsm, commit.number, commit.payload))?;
+    let found =
+        Log::read(log_options, memory.flushed, |commit| memory.replay(&join, &lsm, commit.number, commit.payload))?;
+    found.must_reach(memory.cache.loaded_commit().max(number_in_meta(&lsm, RECORDED)?.unwrap_or(0)))?;
+    let (log, recovery): (Log, Recovery) = found.open()?;
     let shared = Arc::new(Shared { memory: Mutex::new(memory), changed: Condvar::new(), listener: OnceLock::new() });
     let flusher = start_flusher(&lsm, &shared)?;
     let opened = Opened {
@@ -158,13 +160,10 @@ fn number_in_meta(lsm: &Lsm, key: &[u8]) -> Result<Option<u64>, Error> {
     lsm.get(Table::Meta, key)?.map(|value| postcard::from_bytes(&value).map_err(unreadable)).transpose()
 }
 
-fn start_flusher(
-    lsm: &Arc<Lsm>,
-    shared: &Arc<Shared>,
-) -> Result<(mpsc::Sender<Flush>, std::thread::JoinHandle<()>), Error> {
+fn start_flusher(lsm: &Arc<Lsm>, shared: &Arc<Shared>) -> Result<(mpsc::Sender<Flush>, thread::JoinHandle<()>), Error> {
     let (sender, receiver) = mpsc::channel();
     let (lsm, shared) = (Arc::clone(lsm), Arc::clone(shared));
-    let thread = std::thread::Builder::new()
+    let thread = thread::Builder::new()
         .name("millpond-flush".into())
         .spawn(move || flush_all(&receiver, &lsm, &shared))
         .map_err(Error::io("start a thread for", Path::new("flushing")))?;
@@ -188,4 +187,54 @@ pub(super) fn finish_swap(dir: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use super::*;
+    use crate::flush::{Records, flush_records};
+    use crate::{Batch, DataFolder};
+
+    const JOIN: &str = "name = \"j\"\n[key]\ne = \"k\"\n[view]\nn = { count = \"e\" }\n";
+
+    fn ingest(store: &Store, id: &str) {
+        let event = format!(r#"{{"id":"{id}","type":"e","timestamp":1,"k":"key"}}"#);
+        store.ingest(&Batch { events: &[event.as_bytes()], now: 1, ..Batch::default() }).unwrap();
+    }
+
+    /// One event was on its way to the tables when another came: the key's record went there with
+    /// both, before a crash. Then a bit of the last commit turned over on the disk, which looks like an
+    /// append that the crash broke off. Opening cut it, and everybody who waited for the record to become
+    /// durable waited for ever; and a later commit of the same number would not have been joined.
+    fn opened_without_the_last_commit(is_flushed_whole: bool) -> Error {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open_or_create(dir.path()).unwrap();
+        let store = Store::open_or_create(&folder, Join::parse(JOIN).unwrap(), Options::default()).unwrap().0;
+        ingest(&store, "1");
+        let frozen = store.memory().unwrap().freeze();
+        ingest(&store, "2");
+        let mut records = Records::default();
+        assert!(store.memory().unwrap().take_down(&frozen.keys, &mut records));
+        match is_flushed_whole {
+            true => frozen.flush(&store.lsm, &records).unwrap(),
+            false => flush_records(&store.lsm, &records, &[0]).unwrap(),
+        }
+        drop(store);
+        let log = fs::read_dir(dir.path().join("j/log")).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+        let bytes = fs::metadata(&log).unwrap().len();
+        OpenOptions::new().write(true).open(&log).unwrap().set_len(bytes - 1).unwrap();
+        let error = Store::open(&folder, "j", Options::default()).map(drop).unwrap_err();
+        assert_eq!(fs::metadata(&log).unwrap().len(), bytes - 1, "what cannot be opened is left as it is");
+        error
+    }
+
+    #[test]
+    fn a_last_commit_of_which_the_tables_know_is_not_taken_for_one_that_a_crash_broke_off() {
+        for is_flushed_whole in [false, true] {
+            let said = opened_without_the_last_commit(is_flushed_whole).to_string();
+            assert!(said.contains("ends here, with commit 1, but the tables know of commit 2"), "{said}");
+        }
+    }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
-use std::sync::MutexGuard;
 
 use millpond_core::store::Row;
 use millpond_core::view::Folded;
@@ -15,6 +14,7 @@ use crate::lsm::Sight;
 use crate::memory::Memory;
 use crate::op::Table;
 use crate::record::{Closed, Record};
+use crate::sync::MutexGuard;
 
 /// A key's view, and the rows after its snapshot, of one moment.
 #[derive(Clone, Debug)]
