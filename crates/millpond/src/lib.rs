@@ -18,6 +18,14 @@ use std::process::ExitCode;
 use clap::Parser;
 pub use millpond_client::*;
 
+/// What fuzz targets reach for, and nobody else.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::http::fuzzing as http;
+    pub use crate::input::fuzzing as input;
+}
+
 /// The command line's `main`.
 #[doc(hidden)]
 #[must_use]

@@ -7,6 +7,8 @@ mod cloudevents;
 mod events;
 mod filter;
 mod framing;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod joins;
 mod late;
 mod layers;

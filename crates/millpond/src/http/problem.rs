@@ -109,7 +109,7 @@ impl Problem {
         self.word
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }

@@ -7,6 +7,8 @@
 
 mod batch;
 mod flaw;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod nested;
 mod prefix;
 mod reader;
