@@ -1,0 +1,197 @@
+//! The protocol of the home without transactions: every schedule in a scope. The search keeps a
+//! fingerprint a state and no more, so that a thousand million of them fit; what it finds wrong is
+//! shown by a search that keeps the ways.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{available_parallelism, scope, yield_now};
+
+use anyhow::{Result, ensure};
+use millpond_testkit::protocol::{Protocol, Rule, World};
+use stateright::{Checker, HasDiscoveries, Model, Representative};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::report::{Failure, Report};
+
+/// States that a worker keeps for itself before it shares some.
+const OWN_MAX: usize = 4_096;
+/// Parts of the set of what was seen, each with a lock of its own.
+const PARTS: usize = 256;
+
+/// How much of everything there is in a model.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope(Protocol);
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fault = || {
+            format!(
+                "`{text}` is no scope: it is such as 112,2,1,1: deliveries of each of three events, triggers (1 or 2), \
+                 snapshotters (1 or 2), answers that are lost"
+            )
+        };
+        let digit = |digit: char| digit.to_digit(10).and_then(|digit| u8::try_from(digit).ok());
+        let digits: Vec<u8> = text.chars().filter_map(digit).collect();
+        let [a, b, c, triggers @ 1..=2, snapshotters @ 1..=2, losses] = digits[..] else { return Err(fault()) };
+        let (triggers, snapshotters) = (triggers.into(), snapshotters.into());
+        Ok(Self(Protocol { deliveries: [a, b, c], triggers, snapshotters, losses, without: None }))
+    }
+}
+
+/// Fingerprints are spread already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("fingerprints are numbers")
+    }
+
+    fn write_u64(&mut self, fingerprint: u64) {
+        self.0 = fingerprint;
+    }
+}
+
+/// What was seen, by fingerprint.
+struct Seen {
+    parts: Vec<Mutex<HashSet<u64, BuildHasherDefault<AsItIs>>>>,
+    count: AtomicU64,
+}
+
+impl Seen {
+    fn new() -> Self {
+        Self { parts: (0..PARTS).map(|_| Mutex::default()).collect(), count: AtomicU64::new(0) }
+    }
+
+    /// Whether a state is new. Worlds that differ only in which of two alike workers does what are one.
+    fn is_new(&self, world: &World) -> bool {
+        let fingerprint = BuildHasherDefault::<Xxh3Default>::default().hash_one(world.representative());
+        let part = &self.parts[(fingerprint >> 56) as usize % PARTS];
+        let is_new = part.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint);
+        self.count.fetch_add(u64::from(is_new), Ordering::Relaxed);
+        is_new
+    }
+}
+
+/// States that are to be looked at, by whoever has time.
+struct Search<'p> {
+    protocol: &'p Protocol,
+    seen: Seen,
+    shared: Mutex<Vec<World>>,
+    idle: AtomicUsize,
+    steps: AtomicU64,
+    wrong: Mutex<Option<&'static str>>,
+    is_wrong: AtomicBool,
+    reached: AtomicBool,
+}
+
+impl Search<'_> {
+    fn work(&self, workers: usize) {
+        let properties = self.protocol.properties();
+        let (mut own, mut actions, mut is_idle): (Vec<World>, Vec<_>, bool) = (Vec::new(), Vec::new(), false);
+        while !self.is_wrong.load(Ordering::Relaxed) {
+            let Some(world) = own.pop().or_else(|| {
+                let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let left = shared.len().saturating_sub(OWN_MAX / 2);
+                own = shared.split_off(left);
+                own.pop()
+            }) else {
+                if !is_idle {
+                    self.idle.fetch_add(1, Ordering::SeqCst);
+                    is_idle = true;
+                }
+                if self.idle.load(Ordering::SeqCst) == workers {
+                    return;
+                }
+                yield_now();
+                continue;
+            };
+            if is_idle {
+                self.idle.fetch_sub(1, Ordering::SeqCst);
+                is_idle = false;
+            }
+            for property in &properties {
+                let holds = (property.condition)(self.protocol, &world);
+                match property.expectation {
+                    stateright::Expectation::Sometimes if holds => self.reached.store(true, Ordering::Relaxed),
+                    stateright::Expectation::Always if !holds => {
+                        *self.wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(property.name);
+                        self.is_wrong.store(true, Ordering::Relaxed);
+                    }
+                    _ => {}
+                }
+            }
+            actions.clear();
+            self.protocol.actions(&world, &mut actions);
+            for action in actions.drain(..) {
+                let Some(next) = self.protocol.next_state(&world, action) else { continue };
+                self.steps.fetch_add(1, Ordering::Relaxed);
+                if self.seen.is_new(&next) {
+                    own.push(next);
+                }
+            }
+            if own.len() > OWN_MAX {
+                let share = own.drain(..OWN_MAX / 2);
+                self.shared.lock().unwrap_or_else(PoisonError::into_inner).extend(share);
+            }
+        }
+    }
+}
+
+/// Searches a scope to its end.
+///
+/// # Errors
+/// If a thread fails.
+pub fn search(text: &str, Scope(protocol): Scope) -> Result<Report> {
+    let mut report = Report::new("model", "states");
+    let workers = available_parallelism().map_or(1, usize::from);
+    let search = Search {
+        protocol: &protocol,
+        seen: Seen::new(),
+        shared: Mutex::new(protocol.init_states()),
+        idle: AtomicUsize::new(0),
+        steps: AtomicU64::new(0),
+        wrong: Mutex::new(None),
+        is_wrong: AtomicBool::new(false),
+        reached: AtomicBool::new(false),
+    };
+    protocol.init_states().iter().for_each(|world| assert!(search.seen.is_new(world)));
+    scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(|| search.work(workers)))));
+    report.runs = search.seen.count.load(Ordering::Relaxed);
+    report.reached("steps of the model", search.steps.load(Ordering::Relaxed));
+    let wrong = *search.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(property) = wrong {
+        let replay = format!("millpond-proof model --scope {text}");
+        report.failures.push(Failure { replay, what: format!("not so: {property}{}", way(protocol)) });
+    }
+    for rule in Rule::ALL {
+        ensure!(is_needed(protocol, rule), "nothing in this scope notices that {rule:?} is not kept");
+        report.reached("a rule of the model is not kept, and that is found", 1);
+    }
+    ensure!(search.reached.into_inner() || wrong.is_some(), "nothing is ever closed and trimmed");
+    Ok(report.timed())
+}
+
+/// The shortest way to what is wrong.
+fn way(protocol: Protocol) -> String {
+    let checker = protocol.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let found = checker.discoveries().into_iter().find(|(name, _)| !name.starts_with("all is"));
+    found.map_or_else(String::new, |(_, path)| format!("\n{path}"))
+}
+
+/// Whether something breaks without a rule.
+fn is_needed(protocol: Protocol, rule: Rule) -> bool {
+    let threads = available_parallelism().map_or(1, usize::from);
+    let checker = protocol.without(rule).checker().threads(threads);
+    let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    checker.discoveries().into_keys().any(|name| !name.starts_with("all is"))
+}
