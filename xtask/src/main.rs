@@ -3,7 +3,11 @@
 
 mod aws;
 mod dependencies;
+mod fuzz;
 mod peers;
+mod planted;
+mod prove;
+mod schedules;
 mod tools;
 
 use std::process::Command;
@@ -17,19 +21,28 @@ fn main() -> Result<()> {
         Some("dependencies") => dependencies::check(),
         Some("aws") => aws::check(&args.collect::<Vec<_>>()),
         Some("peers") => peers::check(&args.collect::<Vec<_>>()),
-        _ => bail!("usage: cargo xtask check | dependencies | aws [SCRIPT]… | peers [SCRIPT]…"),
+        Some("planted") => planted::check(&args.collect::<Vec<_>>()),
+        Some("prove") => prove::check(&args.collect::<Vec<_>>()),
+        Some("schedules") => schedules::check(&args.collect::<Vec<_>>()),
+        Some("fuzz") => fuzz::check(&args.collect::<Vec<_>>()),
+        _ => bail!(
+            "usage: cargo xtask check | dependencies | aws [SCRIPT]… | peers [SCRIPT]… | planted [--seconds N] [BUG]… | \
+             schedules [--iterations N] | fuzz [--seconds N] [--seed N] [TARGET]… | \
+             prove [--minutes N]"
+        ),
     }
 }
 
 /// What has to hold before a change is taken: format, lints, dependency rules, tests, a deployment,
-/// and what clients of others make of the server.
+/// what clients of others make of the server, and a short form of the proof.
 fn check() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     dependencies::check()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"])?;
     cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])?;
     aws::check(&[])?;
-    peers::check(&[])
+    peers::check(&[])?;
+    prove::check(&["--minutes".to_owned(), "1".to_owned()])
 }
 
 fn cargo(args: &[&str]) -> Result<()> {

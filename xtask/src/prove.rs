@@ -1,0 +1,214 @@
+//! The whole proof, for as long as there is time: every part of it, and one table at the end of what
+//! was tried, which faults fired, what was reached and what was found.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread::{available_parallelism, scope};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::tools::{run, target};
+use crate::{fuzz, planted, schedules};
+
+/// From so many minutes on a run is a long one: of each fault, many must have fired.
+const LONG_MINUTES: u64 = 60;
+/// So many, in a long run.
+const FIRED_MIN: u64 = 10_000;
+/// And each of [`REACHED`] so often.
+const REACHED_MIN: u64 = 100;
+/// Schedules of each property of the threads, in a minute of the whole run.
+const SCHEDULES_A_MINUTE: u64 = 100;
+
+/// A part that is run as a program, for a share of the time.
+struct Part {
+    name: &'static str,
+    program: &'static str,
+    command: &'static str,
+    flags: &'static [&'static str],
+    /// In percent of the time of all processors.
+    share: u64,
+}
+
+/// Those that take longest first.
+const PARTS: [Part; 8] = [
+    Part { name: "functions", program: "millpond-proof-aws", command: "functions", flags: &["--twice"], share: 24 },
+    Part { name: "drivers", program: "millpond-proof", command: "drivers", flags: &["--twice"], share: 9 },
+    Part { name: "engine", program: "millpond-proof", command: "engine", flags: &["--twice"], share: 9 },
+    Part { name: "faults", program: "millpond-proof", command: "faults", flags: &[], share: 31 },
+    Part { name: "kills", program: "millpond-proof", command: "kills", flags: &[], share: 10 },
+    Part { name: "disk", program: "millpond-proof", command: "disk", flags: &[], share: 9 },
+    Part { name: "posix", program: "millpond-proof", command: "disk", flags: &["--posix"], share: 3 },
+    Part { name: "flips", program: "millpond-proof", command: "flips", flags: &[], share: 3 },
+];
+/// What is left: for the fuzz targets, one after the other.
+const FUZZ_SHARE: u64 = 10;
+const FUZZ_TARGETS: u64 = 13;
+
+/// The scope of the model: three events, deliveries of each, triggers, snapshotters, lost answers.
+const SCOPE: &str = "111,1,1,1";
+const SCOPE_LONG: &str = "111,2,1,1";
+
+/// What must have been reached, whatever else was.
+const REACHED: [&str; 9] = [
+    "fast",
+    "refold",
+    "conflict",
+    "late",
+    "snapshot",
+    "snapshot beside a trim",
+    "rebuilt",
+    "replayed",
+    "torn tail cut",
+];
+
+#[derive(Deserialize)]
+struct Report {
+    part: String,
+    runs: u64,
+    unit: String,
+    faults: BTreeMap<String, u64>,
+    reached: BTreeMap<String, u64>,
+    failures: Vec<Failure>,
+    cpu_seconds: f64,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    replay: String,
+    what: String,
+}
+
+/// Runs all of it: `[--minutes N]`.
+pub(crate) fn check(args: &[String]) -> Result<()> {
+    let minutes = match args {
+        [] => 2,
+        [flag, minutes] if flag == "--minutes" => {
+            minutes.parse().with_context(|| format!("`{minutes}` is no number"))?
+        }
+        _ => bail!("usage: cargo xtask prove [--minutes N]"),
+    };
+    let began = Instant::now();
+    let programs = build()?;
+    let processors = available_parallelism().map_or(1, |count| count.get() as u64);
+    let seconds = minutes * 60 * processors;
+    let mut jobs: VecDeque<(String, Command)> = VecDeque::new();
+    let scope_of_model = if minutes >= LONG_MINUTES { SCOPE_LONG } else { SCOPE };
+    let program = |name: &str| Command::new(programs.join(name));
+    let mut model = program("millpond-proof");
+    model.args(["model", "--scope", scope_of_model]);
+    jobs.push_back(("model".to_owned(), model));
+    for Part { name, program: of, command: part, flags, share } in PARTS {
+        let mut command = program(of);
+        command.arg(part).args(["--seconds", &(seconds * share / 100).max(1).to_string()]).args(flags);
+        jobs.push_back((name.to_owned(), command));
+    }
+    let reports = run_all(jobs, processors as usize)?;
+    let mut wrong = table(&reports, minutes);
+    eprintln!("xtask: planted bugs");
+    wrong.extend(planted::check(&[]).err().map(|error| error.to_string()));
+    let schedules_of_each = (SCHEDULES_A_MINUTE * minutes).to_string();
+    wrong
+        .extend(schedules::check(&["--iterations".to_owned(), schedules_of_each]).err().map(|error| error.to_string()));
+    let of_each = (seconds * FUZZ_SHARE / 100 / FUZZ_TARGETS).max(1).to_string();
+    wrong.extend(fuzz::check(&["--seconds".to_owned(), of_each]).err().map(|error| error.to_string()));
+    eprintln!("xtask: prove took {:.0} min", began.elapsed().as_secs_f64() / 60.0);
+    ensure!(wrong.is_empty(), "it does not hold:\n  {}", wrong.join("\n  "));
+    Ok(())
+}
+
+fn build() -> Result<std::path::PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = target()?;
+    run(Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--quiet", "--profile", "proof", "--target-dir"])
+        .arg(&target)
+        .args(["--package", "millpond-proof", "--package", "millpond-proof-aws"])
+        .current_dir(root))?;
+    Ok(target.join("proof"))
+}
+
+/// As many at the same time as there are processors.
+fn run_all(jobs: VecDeque<(String, Command)>, processors: usize) -> Result<Vec<Report>> {
+    let (jobs, reports) = (Mutex::new(jobs), Mutex::new(Vec::new()));
+    let next = || jobs.lock().map_or(None, |mut jobs| jobs.pop_front());
+    scope(|scope| {
+        let work = || {
+            while let Some((name, mut command)) = next() {
+                let report = report(&name, &mut command);
+                if let Ok(mut reports) = reports.lock() {
+                    reports.push(report);
+                }
+            }
+        };
+        (0..processors).for_each(|_| drop(scope.spawn(work)));
+    });
+    let reports = reports.into_inner().map_err(|_| anyhow::anyhow!("a worker panicked"))?;
+    reports.into_iter().collect()
+}
+
+fn report(name: &str, command: &mut Command) -> Result<Report> {
+    let began = Instant::now();
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("{name} cannot be run"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    eprintln!("xtask: {name} took {:.0} s", began.elapsed().as_secs_f64());
+    let kept = target()?.join("prove");
+    fs::create_dir_all(&kept)?;
+    fs::write(kept.join(format!("{name}.json")), &*output.stdout)?;
+    serde_json::from_str(text.trim()).with_context(|| format!("{name} said {text:?} and ended with {}", output.status))
+}
+
+/// Prints what was done; what is wrong.
+fn table(reports: &[Report], minutes: u64) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut text = String::new();
+    let _ = writeln!(text, "{:10} {:>12} {:22} {:>6} {:>8}", "part", "tried", "of", "found", "CPU-s");
+    for Report { part, runs, unit, failures, cpu_seconds, .. } in reports {
+        let _ = writeln!(text, "{part:10} {runs:>12} {unit:22} {:>6} {cpu_seconds:>8.0}", failures.len());
+        for Failure { replay, what } in failures {
+            wrong.push(format!("{part}: {what}\n  again with: {replay}"));
+        }
+    }
+    let fired = summed(reports, |report| &report.faults);
+    let reached = summed(reports, |report| &report.reached);
+    for (title, counts) in [("fault", &fired), ("reached", &reached)] {
+        let _ = writeln!(text, "\n{title:44} {:>12}  by", "times");
+        for (name, (count, parts)) in counts {
+            let _ = writeln!(text, "{name:44} {count:>12}  {}", parts.join(", "));
+        }
+    }
+    println!("{text}");
+    let is_long = minutes >= LONG_MINUTES;
+    let (least, reached_least) = if is_long { (FIRED_MIN, REACHED_MIN) } else { (1, 1) };
+    for (name, (count, _)) in &fired {
+        if *count < least {
+            wrong.push(format!("the fault `{name}` fired {count} times, and not {least}"));
+        }
+    }
+    for name in REACHED {
+        let count = reached.get(name).map_or(0, |(count, _)| *count);
+        if count < reached_least {
+            wrong.push(format!("`{name}` was reached {count} times, and not {reached_least}"));
+        }
+    }
+    wrong
+}
+
+type Counts = BTreeMap<String, (u64, Vec<String>)>;
+
+fn summed(reports: &[Report], counts: impl Fn(&Report) -> &BTreeMap<String, u64>) -> Counts {
+    let mut sums = Counts::new();
+    for report in reports {
+        for (name, count) in counts(report) {
+            let (sum, parts) = sums.entry(name.clone()).or_default();
+            *sum += count;
+            parts.push(report.part.clone());
+        }
+    }
+    sums
+}
