@@ -23,7 +23,10 @@ pub(crate) fn check(keyspaces: &Path) -> Result<(), Error> {
         other => other.map_err(Error::io("read", keyspaces))?,
     };
     for entry in entries {
-        check_one(&entry.map_err(Error::io("read", keyspaces))?.path())?;
+        let table = entry.map_err(Error::io("read", keyspaces))?.path();
+        if table.is_dir() {
+            check_one(&table)?;
+        }
     }
     Ok(())
 }

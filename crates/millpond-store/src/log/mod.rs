@@ -86,9 +86,14 @@ impl Found {
     /// [`Error::Damaged`].
     pub fn must_reach(&self, commit: u64) -> Result<(), Error> {
         let Recovery { last_commit, torn, .. } = &self.recovery;
-        let Some(last) = self.segments.last().filter(|_| *last_commit < commit) else { return Ok(()) };
-        let offset = torn.as_ref().map_or(last.bytes, |torn| torn.offset);
+        if *last_commit >= commit {
+            return Ok(());
+        }
         let what = format!("the log ends here, with commit {last_commit}, but the tables know of commit {commit}");
+        let Some(last) = self.segments.last() else {
+            return Err(Error::Damaged { file: self.options.dir.clone(), offset: 0, what });
+        };
+        let offset = torn.as_ref().map_or(last.bytes, |torn| torn.offset);
         Err(last.damaged(offset as usize, what))
     }
 

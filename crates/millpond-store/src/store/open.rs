@@ -208,7 +208,7 @@ mod tests {
     /// both, before a crash. Then a bit of the last commit turned over on the disk, which looks like an
     /// append that the crash broke off. Opening cut it, and everybody who waited for the record to become
     /// durable waited for ever; and a later commit of the same number would not have been joined.
-    fn opened_without_the_last_commit(is_flushed_whole: bool) -> Error {
+    fn opened_without_the_last_commit(is_flushed_whole: bool, damage: impl FnOnce(&Path)) -> Error {
         let dir = tempfile::tempdir().unwrap();
         let folder = DataFolder::open_or_create(dir.path()).unwrap();
         let store = Store::open_or_create(&folder, Join::parse(JOIN).unwrap(), Options::default()).unwrap().0;
@@ -223,18 +223,29 @@ mod tests {
         }
         drop(store);
         let log = fs::read_dir(dir.path().join("j/log")).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
-        let bytes = fs::metadata(&log).unwrap().len();
-        OpenOptions::new().write(true).open(&log).unwrap().set_len(bytes - 1).unwrap();
+        damage(&log);
+        let left = fs::read(&log).ok();
         let error = Store::open(&folder, "j", Options::default()).map(drop).unwrap_err();
-        assert_eq!(fs::metadata(&log).unwrap().len(), bytes - 1, "what cannot be opened is left as it is");
+        assert_eq!(fs::read(&log).ok(), left, "what cannot be opened is left as it is");
         error
     }
 
     #[test]
     fn a_last_commit_of_which_the_tables_know_is_not_taken_for_one_that_a_crash_broke_off() {
+        let cut = |log: &Path| {
+            let file = OpenOptions::new().write(true).open(log).unwrap();
+            file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+        };
         for is_flushed_whole in [false, true] {
-            let said = opened_without_the_last_commit(is_flushed_whole).to_string();
+            let said = opened_without_the_last_commit(is_flushed_whole, cut).to_string();
             assert!(said.contains("ends here, with commit 1, but the tables know of commit 2"), "{said}");
         }
+    }
+
+    /// A log without any file was taken for a new one, whatever the tables knew.
+    #[test]
+    fn a_log_whose_files_are_gone_is_no_new_log() {
+        let said = opened_without_the_last_commit(false, |log| fs::remove_file(log).unwrap()).to_string();
+        assert!(said.contains("ends here, with commit 0, but the tables know of commit 2"), "{said}");
     }
 }
