@@ -22,8 +22,10 @@ pub struct Explanation {
     /// Its value if there were no tail; absent without a snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotPart>,
-    /// The tail's events that show in the value, in the order of positions.
+    /// The tail's events that show in the value, in the order of positions: all, or the newest of them.
     pub events: Vec<Cause>,
+    /// How many events of the tail show in the value.
+    pub shows: u64,
     /// How many events of the tail gave a value, also those that no longer show.
     pub tail_values: u64,
 }
@@ -53,14 +55,38 @@ pub struct Cause {
     pub gives: Box<RawValue>,
 }
 
+/// What of a view is to be explained.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// Only this field.
+    pub field: Option<&'a str>,
+    /// Of a field's events, only so many: the newest.
+    pub events_max: Option<usize>,
+}
+
 /// Explains each field of a view, given all rows after its snapshot, in the document's order.
 ///
 /// # Errors
 /// If a row is no event any more.
 pub fn explain(join: &Join, view: &View, tail: &[Row]) -> Result<Vec<Explanation>, Rejection> {
+    explain_some(join, view, tail, Asked::default())
+}
+
+/// As [`explain`], of what is asked for.
+///
+/// # Errors
+/// As there.
+pub fn explain_some(
+    join: &Join,
+    view: &View,
+    tail: &[Row],
+    Asked { field, events_max }: Asked<'_>,
+) -> Result<Vec<Explanation>, Rejection> {
+    let asked = |(_, known): &(usize, &Field)| field.is_none_or(|field| known.name == field);
     let mut explanations: Vec<Explanation> =
-        join.shown_fields().map(|(index, field)| without_tail(view, index, field)).collect();
-    for row in tail {
+        join.shown_fields().filter(asked).map(|(index, field)| without_tail(view, index, field)).collect();
+    // From the end, so that what is not asked for is never made.
+    for row in tail.iter().rev() {
         let event = Event::read(join, row.body.as_bytes())?;
         let Some(kind) = join.type_index(&event.kind) else { continue };
         for (index, alone) in contribution(join, kind, &event).0 {
@@ -70,7 +96,11 @@ pub fn explain(join: &Join, view: &View, tail: &[Row]) -> Result<Vec<Explanation
                 continue;
             };
             explanation.tail_values += 1;
-            if alone.shows_in(&view.state.fields()[index]) {
+            if !alone.shows_in(&view.state.fields()[index]) {
+                continue;
+            }
+            explanation.shows += 1;
+            if events_max.is_none_or(|max| explanation.events.len() < max) {
                 explanation.events.push(Cause {
                     timestamp: event.timestamp,
                     id: event.id.to_string(),
@@ -79,6 +109,9 @@ pub fn explain(join: &Join, view: &View, tail: &[Row]) -> Result<Vec<Explanation
                 });
             }
         }
+    }
+    for explanation in &mut explanations {
+        explanation.events.reverse();
     }
     Ok(explanations)
 }
@@ -94,6 +127,7 @@ fn without_tail(view: &View, index: usize, field: &Field) -> Explanation {
             events: snapshot.events,
         }),
         events: Vec::new(),
+        shows: 0,
         tail_values: 0,
     }
 }

@@ -1,6 +1,6 @@
 //! Explain names the snapshot's part and exactly the events of the tail that show in a value.
 
-use millpond_core::explain::{Explanation, explain};
+use millpond_core::explain::{Asked, Explanation, explain, explain_some};
 use millpond_core::snapshot::{Closing, SnapshotDecision, decide};
 use millpond_core::store::Row;
 use millpond_core::view::Folded;
@@ -64,6 +64,23 @@ fn each_field_names_the_events_that_show_in_it() {
     let order: Vec<&str> = explanations.iter().map(|explanation| explanation.field.as_str()).collect();
     assert_eq!(order, ["last", "first", "most", "spent", "orders", "recent", "cities", "seen"]);
     assert!(explanations.iter().all(|explanation| explanation.snapshot.is_none()));
+}
+
+#[test]
+fn one_field_is_explained_by_its_newest_events_and_the_number_of_all() {
+    let join = Join::parse(DEFINITION).unwrap();
+    let rows = rows();
+    let folded = Folded::from_snapshot(&join, None).fold_all(&join, &rows).unwrap();
+    let view = View::unstored(&join, folded, None);
+    let asked = |field, events_max| explain_some(&join, &view, &rows, Asked { field, events_max }).unwrap();
+    let one = asked(Some("orders"), Some(2));
+    assert_eq!((one.len(), shown(&one, "orders")), (1, ("4", vec!["e3000", "e4000"], 4)));
+    assert_eq!(one[0].shows, 4);
+    let most = asked(None, Some(1));
+    assert_eq!(shown(&most, "spent"), ("16.5", vec!["e3000"], 3));
+    let all = asked(None, None);
+    assert!(all.iter().all(|explanation| explanation.shows == explanation.events.len() as u64));
+    assert!(asked(Some("no"), None).is_empty());
 }
 
 #[test]

@@ -14,8 +14,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod activity;
 mod cache;
 mod counters;
+mod duplicates;
 pub mod error;
 mod flush;
 mod folder;
@@ -33,7 +35,9 @@ mod record;
 mod store;
 mod sync;
 
+pub use activity::Activity;
 pub use counters::Counters;
+pub use duplicates::Duplicate;
 pub use error::Error;
 pub use folder::DataFolder;
 pub use store::{

@@ -236,6 +236,32 @@ impl Sight {
         Ok(rows)
     }
 
+    /// The last rows of a key after one position and before another, the newest first. Reads no more of
+    /// them than that.
+    pub(crate) fn newest_rows(
+        &self,
+        lsm: &Lsm,
+        key: &str,
+        (after, before): (Option<At<'_>>, Option<At<'_>>),
+        limit: usize,
+    ) -> Result<Vec<Row>, Error> {
+        let start = after.map_or_else(|| row_prefix(key), |after| row_key(key.as_bytes(), after));
+        let end = before.map_or_else(|| after_rows(key), |before| row_key(key.as_bytes(), before));
+        let mut rows = Vec::new();
+        if start >= end {
+            return Ok(rows);
+        }
+        for item in self.snapshot.range(&lsm.events, start..end).rev().take(limit) {
+            let (row_key, value) = item.into_inner().map_err(|error| lsm.failed(error))?;
+            let (_, row) = lsm.parse_row(&row_key, &value)?;
+            if after.is_some_and(|after| row.position.at() <= after) {
+                break;
+            }
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
     /// Keys and values of a table from `start` on.
     pub(crate) fn scan<'s>(
         &'s self,
@@ -301,6 +327,34 @@ mod tests {
         let lsm = Lsm::open(dir.path(), 1 << 20).unwrap();
         assert_eq!(lsm.views.len().unwrap(), RUNS as usize + 1);
         assert_eq!(*lsm.views.get("same").unwrap().unwrap(), (RUNS - 1).to_le_bytes());
+    }
+
+    /// The oldest row of the key cannot be read: who asks for the newest must not notice.
+    #[test]
+    fn the_newest_rows_are_read_without_the_older_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let lsm = Lsm::open(dir.path(), 1 << 20).unwrap();
+        let mut ingestion = lsm.events.start_ingestion().unwrap();
+        for (key, timestamp) in [("a", 9), ("k", 0), ("k", 1), ("k", 2), ("k", 3), ("l", 0)] {
+            let mut value = Vec::new();
+            if (key, timestamp) != ("k", 0) {
+                encode_row_value(&mut value, 7, b"{}");
+            }
+            ingestion.write(row_key(key.as_bytes(), At { timestamp, id: "e" }), value).unwrap();
+        }
+        ingestion.finish().unwrap();
+        let sight = lsm.sight();
+        let at = |timestamp| At { timestamp, id: "e" };
+        let read = |after, before, limit| {
+            let rows = sight.newest_rows(&lsm, "k", (after, before), limit)?;
+            Ok::<_, Error>(rows.into_iter().map(|row| row.position.timestamp).collect::<Vec<_>>())
+        };
+        assert_eq!(read(None, None, 2).unwrap(), [3, 2]);
+        assert_eq!(read(None, Some(at(3)), 2).unwrap(), [2, 1]);
+        assert_eq!(read(Some(at(1)), None, 9).unwrap(), [3, 2]);
+        assert_eq!(read(Some(at(1)), Some(at(1)), 9).unwrap(), [] as [u64; 0]);
+        assert_eq!(read(Some(at(3)), Some(at(1)), 9).unwrap(), [] as [u64; 0]);
+        assert!(read(None, None, 4).is_err(), "that one needs the oldest");
     }
 
     fn ingest_one(lsm: &Lsm) -> Result<(), fjall::Error> {

@@ -1,13 +1,16 @@
 //! What one lock guards: cache, memtables, counters, and how far all of it is durable.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use millpond_core::state::STATE_BYTES_WARN;
 use millpond_core::{At, Join, store::Row};
 
+use crate::activity::Activity;
 use crate::cache::{Cache, SlotIndex};
 use crate::counters::Counters;
+use crate::duplicates::Duplicates;
 use crate::error::Error;
 use crate::flush::{Frozen, FrozenKey, Records};
 use crate::lsm::Lsm;
@@ -39,6 +42,11 @@ pub(crate) struct Memory {
     /// Bytes of their records when they were first changed.
     pub(crate) dirty_bytes: usize,
     pub(crate) counters: Counters,
+    pub(crate) activity: Activity,
+    /// The newest repeats.
+    pub(crate) duplicates: Duplicates,
+    /// Counters and activity as they were before the commit that is under way.
+    counted: Option<(Counters, Activity)>,
     /// Whether something was counted since the last commit.
     pub(crate) uncounted: bool,
     /// The last commit that is on disk.
@@ -109,7 +117,7 @@ impl Memory {
         keys
     }
 
-    pub(crate) fn new(cache_bytes: usize) -> Self {
+    pub(crate) fn new(cache_bytes: usize, duplicates_bytes: usize) -> Self {
         Self {
             cache: Cache::new(cache_bytes),
             active: Memtable::default(),
@@ -119,6 +127,9 @@ impl Memory {
             fresh_frozen: Fresh::default(),
             dirty_bytes: 0,
             counters: Counters::default(),
+            activity: Activity::default(),
+            duplicates: Duplicates::new(duplicates_bytes),
+            counted: None,
             uncounted: false,
             durable: 0,
             flushed: 0,
@@ -131,6 +142,30 @@ impl Memory {
             erasing: None,
             erased: BTreeMap::new(),
         }
+    }
+
+    /// A commit begins: until it has ended, what it counts is seen by nobody.
+    pub(crate) fn begin_counting(&mut self) {
+        self.counted = Some((self.counters.clone(), self.activity));
+    }
+
+    /// What was counted since stands.
+    pub(crate) fn keep_counts(&mut self) {
+        self.counted = None;
+        self.duplicates.settle();
+    }
+
+    /// What was counted since does not: it will be counted when it is given again.
+    pub(crate) fn undo_counts(&mut self) {
+        if let Some((counters, activity)) = self.counted.take() {
+            (self.counters, self.activity) = (counters, activity);
+        }
+        self.duplicates.undo();
+    }
+
+    /// What durable commits have counted.
+    pub(crate) fn counted(&self) -> (&Counters, Activity) {
+        self.counted.as_ref().map_or((&self.counters, self.activity), |(counters, activity)| (counters, *activity))
     }
 
     /// The key's slot, loaded if need be; a key without a view gets an empty record.
@@ -175,6 +210,24 @@ impl Memory {
     /// The rows of a key in memory, in no order.
     pub(crate) fn rows_in_memory(&self, slot: SlotIndex) -> Result<Vec<Row>, Error> {
         let rows = self.refs_in_memory(slot).map(RowRef::to_row).collect::<Result<_, _>>();
+        rows.map_err(|_| unreadable(&self.cache.slot(slot).key))
+    }
+
+    /// Of the rows of a key in memory that are `wanted`, the `limit` that `order` puts first; in no order
+    /// themselves. Only these are copied.
+    pub(crate) fn first_in_memory(
+        &self,
+        slot: SlotIndex,
+        limit: usize,
+        wanted: impl Fn((u64, &[u8])) -> bool,
+        order: impl Fn((u64, &[u8]), (u64, &[u8])) -> Ordering,
+    ) -> Result<Vec<Row>, Error> {
+        let mut rows: Vec<RowRef<'_>> = self.refs_in_memory(slot).filter(|row| wanted(row.place())).collect();
+        if rows.len() > limit {
+            rows.select_nth_unstable_by(limit, |a, b| order(a.place(), b.place()));
+            rows.truncate(limit);
+        }
+        let rows = rows.into_iter().map(RowRef::to_row).collect::<Result<_, _>>();
         rows.map_err(|_| unreadable(&self.cache.slot(slot).key))
     }
 

@@ -28,7 +28,14 @@ last  = { list = "n", last = 3 }
 
 /// Memory so small that every few commits freeze and flush, and nothing stays cached.
 fn small() -> Options {
-    Options { cache_bytes: 0, memtable_bytes: 20_000, block_cache_bytes: 1 << 20, log_bytes_kept: 0, durable: false }
+    Options {
+        cache_bytes: 0,
+        memtable_bytes: 20_000,
+        block_cache_bytes: 1 << 20,
+        log_bytes_kept: 0,
+        duplicates_bytes_kept: 1_000,
+        durable: false,
+    }
 }
 
 fn event(number: u64) -> String {

@@ -1,5 +1,7 @@
 //! A commit: operations decided in memory, then one frame of the log.
 
+use std::sync::atomic::Ordering;
+
 use millpond_core::{At, Join, Snapshot};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -101,7 +103,7 @@ impl Store {
         let number = log.next_commit();
         let start = memory.active.arena.len();
         let frame = Log::begin_frame(&mut memory.active.arena);
-        let counters = memory.counters.clone();
+        memory.begin_counting();
         let mut commit = Commit { join: &self.join, lsm: &self.lsm, memory: &mut memory, number, empty: true };
         let built = build(&mut commit);
         let empty = commit.empty;
@@ -110,7 +112,7 @@ impl Store {
             // Nothing is changed before a decision stands, unless something was put.
             Err(error) if empty => {
                 memory.active.arena.truncate(start);
-                memory.counters = counters; // what failed will be counted when it is given again
+                memory.undo_counts();
                 return Err(error);
             }
             Err(error) => {
@@ -123,6 +125,7 @@ impl Store {
         if empty {
             memory.active.arena.truncate(start);
             memory.uncounted = true;
+            memory.keep_counts();
             return Ok(built);
         }
         memory.uncounted = false;
@@ -145,6 +148,8 @@ impl Store {
     fn acknowledge(&self, log: &mut Log, number: u64) -> Result<(), Error> {
         let mut memory = self.memory()?;
         memory.durable = number;
+        memory.keep_counts();
+        self.shared.log_bytes.store(log.bytes(), Ordering::Relaxed);
         self.shared.tell(number);
         // Changed records cannot be evicted: large ones would fill the cache long before their rows
         // fill the memtable. Half of it, since as much may be under way to the tables.
@@ -155,5 +160,39 @@ impl Store {
         drop(memory);
         let memory = self.thawed()?;
         self.freeze(log, memory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, DataFolder, Options};
+
+    /// While the disk works on a commit, whoever asks for counts is told those before it, at once.
+    #[test]
+    fn what_is_not_durable_is_not_counted_yet_and_waited_for_by_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open_or_create(dir.path()).unwrap();
+        let join = Join::parse("name = \"j\"\n[key]\ne = \"k\"\n[view]\nn = { count = \"e\" }\n").unwrap();
+        let store = Store::open_or_create(&folder, join, Options::default()).unwrap().0;
+        let event = br#"{"id":"1","type":"e","timestamp":1,"k":"k"}"#;
+        store.ingest(&Batch { events: &[event], now: 1, ..Batch::default() }).unwrap();
+        let counted = || (store.counters().received, store.activity().fast);
+        assert_eq!(counted(), (1, 1));
+        let writer = store.writer.lock().unwrap();
+        let bytes = writer.log.bytes();
+        let mut memory = store.memory().unwrap();
+        memory.begin_counting();
+        memory.active.last_commit += 1;
+        memory.counters.received += 1;
+        memory.activity.fast += 1;
+        drop(memory);
+        assert_eq!(counted(), (1, 1));
+        assert!(store.disk_bytes() >= bytes);
+        let mut memory = store.memory().unwrap();
+        memory.durable += 1;
+        memory.keep_counts();
+        drop(memory);
+        assert_eq!(counted(), (2, 2));
     }
 }

@@ -230,6 +230,7 @@ impl Store {
         memory.cache.remove(key);
         memory.due.retain(|due| **due != *key);
         memory.large.remove(key);
+        memory.duplicates.forget(key);
         self.delete_from_tables(&memory, number, key, now, found).map_err(|error| self.lsm.failed(error))?;
         memory.active = Default::default();
         memory.active.last_commit = number;

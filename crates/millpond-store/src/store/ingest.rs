@@ -125,6 +125,9 @@ pub(super) fn ingest_event(
             continue;
         }
         let outcome = place(commit, batch, &event, kind, key)?;
+        if outcome == Outcome::Duplicate {
+            commit.memory.duplicates.add(key, event.position(), batch.now);
+        }
         count(commit, outcome);
         tell(outcome);
     }
@@ -143,14 +146,17 @@ fn place(
     let slot = commit.slot_of(key)?;
     let record = &commit.memory.cache.slot(slot).record;
     if is_late(record.through(), at) {
+        commit.memory.activity.looked_up += 1;
         return late(commit, batch, event, slot);
     }
     // Above everything folded it is new by construction; only disorder and repeats look it up.
-    if record.events > 0
-        && at <= record.folded_to.at()
-        && let Some(present) = commit.memory.row(commit.lsm, slot, at)?
-    {
-        return known(commit, event.text, at, &present.body, batch.now);
+    if record.events > 0 && at <= record.folded_to.at() {
+        commit.memory.activity.looked_up += 1;
+        if let Some(present) = commit.memory.row(commit.lsm, slot, at)? {
+            return known(commit, event.text, at, &present.body, batch.now);
+        }
+    } else {
+        commit.memory.activity.fast += 1;
     }
     accept(commit, slot, event, kind, batch.now);
     Ok(Outcome::Accepted)
@@ -159,6 +165,8 @@ fn place(
 /// Stores the row and folds it: O(1) whatever its position, since every fold is order-free.
 pub(super) fn accept(commit: &mut Commit<'_>, slot: SlotIndex, event: &Event<'_>, kind: TypeIndex, put_at: u64) {
     let at = event.position();
+    let newest_at = &mut commit.memory.activity.newest_at;
+    *newest_at = (*newest_at).max(Some(at.timestamp));
     let (gives, gaps) = contribution(commit.join, kind, event);
     if !gaps.is_empty() {
         commit.memory.counters.count_gaps(commit.join, &gaps);

@@ -114,6 +114,8 @@ impl Store {
             let counters = &mut commit.memory.counters;
             counters.late = counters.late.saturating_sub(1);
             counters.accepted += 1;
+            let newest_at = &mut commit.memory.activity.newest_at;
+            *newest_at = (*newest_at).max(Some(position.timestamp));
             Ok(Accepted::Folded)
         })
     }

@@ -20,6 +20,7 @@ mod verify;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use millpond_core::Join;
 
@@ -37,7 +38,9 @@ pub use rebuild::Rebuilt;
 pub use snapshot::{Maintained, Step};
 pub use verify::{KeyDifference, Verified};
 
+use crate::activity::Activity;
 use crate::counters::Counters;
+use crate::duplicates::Duplicate;
 use crate::error::Error;
 use crate::flush::{Frozen, Records};
 use crate::log::{Forgotten, Log};
@@ -57,6 +60,8 @@ pub struct Options {
     /// Bytes of the log that are kept behind the last flush, so that who reads changes can go on
     /// from there.
     pub log_bytes_kept: u64,
+    /// Bytes of the newest repeats kept in memory, for who asks which came; none if 0.
+    pub duplicates_bytes_kept: usize,
     /// Whether a commit is on disk before it is acknowledged. Off only where the source can be
     /// read again, as in a rebuild.
     pub durable: bool,
@@ -69,6 +74,7 @@ impl Default for Options {
             memtable_bytes: 64 << 20,
             block_cache_bytes: 64 << 20,
             log_bytes_kept: 128 << 20,
+            duplicates_bytes_kept: 0,
             durable: true,
         }
     }
@@ -110,6 +116,8 @@ struct Shared {
     memory: Mutex<Memory>,
     /// Told whenever something became durable, flushed, or stopped.
     changed: Condvar,
+    /// Of the log, when somebody last knew.
+    log_bytes: AtomicU64,
     /// Told of each durable commit.
     listener: OnceLock<Listener>,
 }
@@ -160,11 +168,26 @@ impl Store {
         self.shared.lock().stopped.clone()
     }
 
-    /// What was counted since the join was made, by commits that are durable; of a store that is
-    /// stopped, what it counted last.
+    /// What was counted since the join was made, by commits that are durable. Waits for none that is
+    /// under way.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.settled().map_or_else(|_| self.shared.lock().counters.clone(), |memory| memory.counters.clone())
+        self.shared.lock().counted().0.clone()
+    }
+
+    /// How much work the events since the opening were, as [`Store::counters`].
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        self.shared.lock().counted().1
+    }
+
+    /// The newest repeats of all keys or of one, the newest first: as many as
+    /// [`Options::duplicates_bytes_kept`] remembers since the opening.
+    ///
+    /// # Errors
+    /// If the store has stopped.
+    pub fn duplicates(&self, key: Option<&str>, limit: usize) -> Result<Vec<Duplicate>, Error> {
+        Ok(self.memory()?.duplicates.newest(key, limit))
     }
 
     /// The last durable commit.
@@ -186,11 +209,13 @@ impl Store {
         self.shared.lock().large.iter().map(|(key, bytes)| (key.to_string(), *bytes)).collect()
     }
 
-    /// Bytes on disk: log and tables.
+    /// Bytes on disk: log and tables. While somebody commits, the log's are those after the commit before.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
-        let log = self.writer.lock().map_or(0, |writer| writer.log.bytes());
-        log + self.lsm.bytes()
+        if let Ok(writer) = self.writer.try_lock() {
+            self.shared.log_bytes.store(writer.log.bytes(), Ordering::Relaxed);
+        }
+        self.shared.log_bytes.load(Ordering::Relaxed) + self.lsm.bytes()
     }
 
     /// The memory, if the store is not stopped.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 use millpond_core::Join;
 use xxhash_rust::xxh3::xxh3_64;
@@ -117,7 +118,7 @@ impl Begin {
 pub(super) fn open_dir(dir: &Path, join: Join, options: Options, begin: Begin) -> Result<(Store, Opened), Error> {
     let Begin { history, created, after } = begin;
     let lsm = Arc::new(Lsm::open(&dir.join("tables"), options.block_cache_bytes)?);
-    let mut memory = Memory::new(options.cache_bytes);
+    let mut memory = Memory::new(options.cache_bytes, options.duplicates_bytes_kept);
     memory.flushed = number_in_meta(&lsm, FLUSHED)?.unwrap_or(0);
     if let Some(value) = lsm.get(Table::Meta, COUNTERS)? {
         let unreadable = |_| Error::Unreadable { what: "the counters".to_owned() };
@@ -139,7 +140,8 @@ pub(super) fn open_dir(dir: &Path, join: Join, options: Options, begin: Begin) -
         Log::read(log_options, memory.flushed, |commit| memory.replay(&join, &lsm, commit.number, commit.payload))?;
     found.must_reach(memory.cache.loaded_commit().max(number_in_meta(&lsm, RECORDED)?.unwrap_or(0)))?;
     let (log, recovery): (Log, Recovery) = found.open()?;
-    let shared = Arc::new(Shared { memory: Mutex::new(memory), changed: Condvar::new(), listener: OnceLock::new() });
+    let (memory, log_bytes) = (Mutex::new(memory), AtomicU64::new(log.bytes()));
+    let shared = Arc::new(Shared { memory, changed: Condvar::new(), log_bytes, listener: OnceLock::new() });
     let flusher = start_flusher(&lsm, &shared)?;
     let opened = Opened {
         created,

@@ -49,7 +49,7 @@ pub(super) struct Whole {
 /// Some rows of a key.
 #[derive(Clone, Debug)]
 pub struct RowsPage {
-    /// The rows, in order.
+    /// The rows, in order; the newest first where that was asked for.
     pub rows: Vec<Row>,
     /// The snapshot covers rows at or below.
     pub through: Option<Position>,
@@ -127,17 +127,66 @@ impl Store {
     /// # Errors
     /// As [`Store::view`].
     pub fn rows_page(&self, key: &str, after: Option<&Position>, limit: usize) -> Result<Option<RowsPage>, Error> {
+        let beyond = |trimmed_to: Option<&Position>| trimmed_to.max(after).cloned();
+        let Some((mut page, sight)) = self.rows_known(key, |memory, slot, record| {
+            let after = beyond(record.trimmed_to.as_ref());
+            memory.first_in_memory(
+                slot,
+                limit,
+                |at| after.as_ref().is_none_or(|after| at > place(after)),
+                |a, b| a.cmp(&b),
+            )
+        })?
+        else {
+            return Ok(None);
+        };
+        let after = beyond(page.trimmed_to.as_ref());
+        page.rows = self.merged(&sight, key, after.as_ref(), page.rows, limit)?;
+        Ok(Some(page))
+    }
+
+    /// The last rows of a key before a position, the newest first: of those that [`Store::rows`] has. It
+    /// reads no more of the tables than it gives, however long the history is.
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn newest_rows_page(
+        &self,
+        key: &str,
+        before: Option<&Position>,
+        limit: usize,
+    ) -> Result<Option<RowsPage>, Error> {
+        let Some((mut page, sight)) = self.rows_known(key, |memory, slot, record| {
+            let trimmed_to = record.trimmed_to.as_ref();
+            let wanted = |at: (u64, &[u8])| {
+                before.is_none_or(|before| at < place(before)) && trimmed_to.is_none_or(|trimmed| at > place(trimmed))
+            };
+            memory.first_in_memory(slot, limit, wanted, |a, b| b.cmp(&a))
+        })?
+        else {
+            return Ok(None);
+        };
+        let range = (page.trimmed_to.as_ref().map(Position::at), before.map(Position::at));
+        page.rows.extend(sight.newest_rows(&self.lsm, key, range, limit)?);
+        page.rows.sort_by(|a, b| b.position.cmp(&a.position));
+        page.rows.dedup_by(|a, b| a.position == b.position); // while it is flushed, a row is in both
+        page.rows.truncate(limit);
+        Ok(Some(page))
+    }
+
+    /// Rows of a key that are in memory, and a sight of the tables of the same moment.
+    fn rows_known(
+        &self,
+        key: &str,
+        recent: impl FnOnce(&Memory, u32, &Record) -> Result<Vec<Row>, Error>,
+    ) -> Result<Option<(RowsPage, Sight)>, Error> {
         let (memory, known) = self.durable_slot(key)?;
         let Some(slot) = known else { return Ok(None) };
         let record = &memory.cache.slot(slot).record;
+        let rows = recent(&memory, slot, record)?;
         let (through, trimmed_to) = (record.through().cloned(), record.trimmed_to.clone());
-        let trimmed = record.trimmed;
-        let recent = memory.rows_in_memory(slot)?;
-        let sight = self.lsm.sight();
-        drop(memory);
-        let after = trimmed_to.as_ref().max(after);
-        let rows = self.merged(&sight, key, after, recent, limit)?;
-        Ok(Some(RowsPage { rows, through, trimmed_to, trimmed }))
+        let page = RowsPage { rows, through, trimmed_to, trimmed: record.trimmed };
+        Ok(Some((page, self.lsm.sight())))
     }
 
     /// The document of a key as it was at a time: the fold of its events at or before it.
@@ -193,6 +242,15 @@ impl Store {
     /// As [`Store::view`].
     pub fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
         Ok(self.records(prefix, after, limit)?.into_iter().map(|(key, _)| key).collect())
+    }
+
+    /// Up to `limit` keys after `after`, in order, each with the number of rows after its snapshot.
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn tails(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, u64)>, Error> {
+        let records = self.records("", after, limit)?;
+        Ok(records.into_iter().map(|(key, record)| (key, record.tail())).collect())
     }
 
     pub(super) fn records(
@@ -290,6 +348,10 @@ pub(super) fn whole_view(store: &Store, memory: &mut Memory, slot: u32) -> Resul
         }
     };
     Ok(known.record.view(&store.join, snapshot))
+}
+
+fn place(position: &Position) -> (u64, &[u8]) {
+    (position.timestamp, position.id.as_bytes())
 }
 
 pub(super) fn decode_snapshot(key: &str, value: &[u8]) -> Result<Snapshot, Error> {

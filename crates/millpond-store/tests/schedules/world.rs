@@ -51,6 +51,7 @@ impl World {
             memtable_bytes: 1_200,
             block_cache_bytes: 1 << 20,
             log_bytes_kept: 0,
+            duplicates_bytes_kept: 1_000,
             durable: false,
         };
         Store::open_or_create(&self.folder, Join::parse(DEFINITION).unwrap(), options).unwrap().0
