@@ -4,7 +4,10 @@ use bytes::Bytes;
 use reqwest::Method;
 
 use crate::transport::Ask;
-use crate::wire::{Done, Erased, JoinInfo, JoinList, JoinPut, LateChoice, Retried, Snapshotted, Trimmed, Verified};
+use crate::wire::{
+    Done, Erased, JoinInfo, JoinList, JoinPut, LateChoice, Preview, PreviewAsked, Retried, Snapshotted, Trimmed,
+    Verified,
+};
 use crate::{Client, Error};
 
 /// What putting a changed definition may cost.
@@ -77,6 +80,15 @@ impl Client {
     pub async fn check(&self, definition: &str) -> Result<JoinInfo, Error> {
         let body = Bytes::copy_from_slice(definition.as_bytes());
         self.ask(Ask::post(&["v1", "check"]).repeatable().body(TOML, body)).await
+    }
+
+    /// What a definition would make of some events (lines, an array, or one object), without storing anything.
+    ///
+    /// # Errors
+    /// `invalid-definition` with its faults; `too-large` for more events or views than a preview has.
+    pub async fn preview(&self, asked: &PreviewAsked) -> Result<Preview, Error> {
+        let body = serde_json::to_vec(asked).expect("texts are always JSON").into();
+        self.ask(Ask::post(&["v1", "preview"]).repeatable().body("application/json", body)).await
     }
 
     /// Folds everything anew and compares.

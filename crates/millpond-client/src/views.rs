@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use crate::pages::entries;
 use crate::transport::{Answer, Ask};
 use crate::wire::{
-    EventPage, Explained, LateEntry, LatePage, QuarantineEntry, QuarantinePage, Stats, StoredEvent, ViewEntry, ViewPage,
+    DuplicateList, EventPage, Explained, LateEntry, LatePage, QuarantineEntry, QuarantinePage, Samples, Stats,
+    StoredEvent, Tails, ViewEntry, ViewPage,
 };
 use crate::{Client, Error};
 
@@ -147,6 +148,14 @@ impl Client {
         })
     }
 
+    /// The newest repeats that came, of a key or of all, as far as the server remembers.
+    ///
+    /// # Errors
+    /// If there is no such join.
+    pub async fn duplicates(&self, join: &str, key: Option<&str>) -> Result<DuplicateList, Error> {
+        self.ask(Ask::get(&["v1", "duplicates", join]).query("key", key)).await
+    }
+
     /// A page of the quarantine.
     ///
     /// # Errors
@@ -173,6 +182,22 @@ impl Client {
     /// [`Error::is_not_found`] if there is no such entry.
     pub async fn quarantined(&self, join: &str, id: &str) -> Result<Bytes, Error> {
         Ok(self.answer(&Ask::get(&["v1", "quarantine", join, id])).await?.body)
+    }
+
+    /// What was counted over the last hour, at times later than one.
+    ///
+    /// # Errors
+    /// If there is no such join.
+    pub async fn samples(&self, join: &str, after_ms: Option<u64>) -> Result<Samples, Error> {
+        self.ask(Ask::get(&["v1", "joins", join, "samples"]).query("after", after_ms)).await
+    }
+
+    /// How many events keys after one have after their snapshots.
+    ///
+    /// # Errors
+    /// If there is no such join.
+    pub async fn tails(&self, join: &str, after: Option<&str>) -> Result<Tails, Error> {
+        self.ask(Ask::get(&["v1", "joins", join, "tails"]).query("after", after)).await
     }
 
     /// What was counted since the join was made.

@@ -102,7 +102,7 @@ pub struct Change {
     pub document: Option<Box<RawValue>>,
 }
 
-/// The stored events of a key, in the order of positions.
+/// The stored events of a key, in the order of positions, or the newest first.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventPage {
     /// The events.
@@ -175,8 +175,11 @@ pub struct FieldExplanation {
     /// Its value if there were no tail; absent without a snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<FieldSnapshot>,
-    /// The tail's events that show in the value.
+    /// The tail's events that show in the value, in the order of positions: all, or as many of the
+    /// newest as were asked for.
     pub events: Vec<Cause>,
+    /// How many events of the tail show in the value.
+    pub shows: u64,
     /// How many events of the tail gave a value, also those that no longer show.
     pub tail_values: u64,
 }
@@ -268,6 +271,26 @@ pub struct LateChoice {
     pub all: bool,
 }
 
+/// The newest repeats that came, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DuplicateList {
+    /// The repeats.
+    pub duplicates: Vec<DuplicateEntry>,
+    /// When the server began to remember.
+    pub since: u64,
+}
+
+/// A repeat of an event that a key had already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DuplicateEntry {
+    /// The key.
+    pub key: String,
+    /// The event's position.
+    pub position: String,
+    /// When the repeat came.
+    pub received_at: u64,
+}
+
 /// A page of the quarantine, in the order of ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QuarantinePage {
@@ -342,7 +365,7 @@ pub struct Erased {
 }
 
 /// A join that the server serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JoinInfo {
     /// Its name.
     pub name: String,
@@ -356,6 +379,8 @@ pub struct JoinInfo {
     pub snapshot_every: u64,
     /// The event types it joins.
     pub types: Vec<String>,
+    /// Where each type carries the key.
+    pub keys: Vec<KeyInfo>,
     /// The fields of its documents.
     pub fields: Vec<FieldInfo>,
     /// The definition, as TOML.
@@ -375,19 +400,102 @@ pub enum JoinState {
 }
 
 /// A field of a view.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FieldInfo {
     /// Its name.
     pub name: String,
     /// Its fold.
     pub fold: String,
+    /// The event types it folds.
+    pub of: Vec<String>,
+    /// What it takes from an event, as the definition spells it; absent for the folds that only count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The condition on the events it takes; absent if it takes all.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// What it shows while it has no value, if the definition says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub default: Option<Box<RawValue>>,
+    /// The most entries of a list or set; absent for other folds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<u32>,
+}
+
+/// Where a type's events carry the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyInfo {
+    /// The event type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where its events carry a key, as the definition spells it: an event joins each.
+    pub paths: Vec<String>,
 }
 
 /// The joins of a server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JoinList {
     /// In the order of names.
     pub joins: Vec<JoinInfo>,
+}
+
+/// A definition and events to try it with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewAsked {
+    /// The definition, as TOML.
+    pub definition: String,
+    /// The events: one a line, an array of them, or one object. At most 1,000.
+    pub events: String,
+}
+
+/// What a definition would make of some events. The counts are of placements, as those of [`Taken`].
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Preview {
+    /// The join that the definition would make.
+    pub join: JoinInfo,
+    /// The sum of the others.
+    pub received: u64,
+    /// Folded into views.
+    pub accepted: u64,
+    /// Known already.
+    pub duplicate: u64,
+    /// None: nothing is closed here.
+    pub late: u64,
+    /// Not to be joined.
+    pub quarantined: u64,
+    /// Of types that the definition does not name.
+    pub ignored: u64,
+    /// An answer an event, in their order.
+    pub events: Vec<PreviewedEvent>,
+    /// All views, in the order of keys.
+    pub views: Vec<PreviewedView>,
+}
+
+/// What would become of one event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PreviewedEvent {
+    /// The gravest of its placements: quarantined, accepted, duplicate, ignored.
+    pub status: Status,
+    /// Why it would be in quarantine: a word of the documented list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What was found and what was expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The keys it joins.
+    pub keys: Vec<String>,
+}
+
+/// A view of a preview.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PreviewedView {
+    /// Its key.
+    pub key: String,
+    /// The document.
+    #[schema(value_type = Object)]
+    pub document: Box<RawValue>,
 }
 
 /// What putting a definition did.
@@ -420,6 +528,8 @@ pub struct Rebuilt {
 pub struct Stats {
     /// The join.
     pub join: String,
+    /// The server's clock.
+    pub at: u64,
     /// accepted + duplicate + late + quarantined + ignored.
     pub received: u64,
     /// Joined.
@@ -442,12 +552,91 @@ pub struct Stats {
     pub trimmed: u64,
     /// Snapshots whose fold was not the stored state. Must stay 0.
     pub divergence: u64,
+    /// Since the server began to serve it: rows above everything known of their key, folded without a
+    /// look-up.
+    pub fast: u64,
+    /// Since then: rows and repeats that had to be looked up, which is disorder and duplicates.
+    pub looked_up: u64,
+    /// Since then: the highest timestamp of an accepted event; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_at: Option<u64>,
     /// Bytes on disk.
     pub disk_bytes: u64,
     /// Ignored events by type.
     pub ignored_types: std::collections::BTreeMap<String, u64>,
     /// Events that had no value for a field that folds their type, by field.
     pub gaps: std::collections::BTreeMap<String, u64>,
+}
+
+/// What a join had counted at times of the last hour, ascending: columns of equal length. The values are
+/// totals, as those of [`Stats`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Samples {
+    /// Between two samples.
+    pub every_ms: u64,
+    /// When.
+    pub at: Vec<u64>,
+    /// As in the stats.
+    pub received: Vec<u64>,
+    /// As in the stats.
+    pub accepted: Vec<u64>,
+    /// As in the stats.
+    pub duplicate: Vec<u64>,
+    /// As in the stats.
+    pub late: Vec<u64>,
+    /// As in the stats.
+    pub quarantined: Vec<u64>,
+    /// As in the stats.
+    pub ignored: Vec<u64>,
+    /// As in the stats.
+    pub keys: Vec<u64>,
+    /// As in the stats.
+    pub snapshots: Vec<u64>,
+    /// As in the stats.
+    pub trimmed: Vec<u64>,
+    /// As in the stats.
+    pub fast: Vec<u64>,
+    /// As in the stats.
+    pub looked_up: Vec<u64>,
+    /// As in the stats.
+    pub disk_bytes: Vec<u64>,
+    /// As in the stats; null before the first event.
+    pub newest_at: Vec<Option<u64>>,
+}
+
+/// How many events some keys have after their snapshots.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tails {
+    /// Keys looked at.
+    pub keys: u64,
+    /// Events of all their tails.
+    pub events: u64,
+    /// The longest tail; absent without keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest: Option<LongestTail>,
+    /// Keys by the length of their tail, up to the longest.
+    pub buckets: Vec<TailBucket>,
+    /// Give it as `after` for the next keys; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// The key with the longest tail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LongestTail {
+    /// The key.
+    pub key: String,
+    /// Events after its snapshot.
+    pub events: u64,
+}
+
+/// Keys whose tails are longer than those of the bucket before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TailBucket {
+    /// And at most so long: 0, 1, 3, 7, 15, …
+    pub up_to: u64,
+    /// How many there are.
+    pub keys: u64,
 }
 
 /// What folding everything anew found.

@@ -155,7 +155,7 @@ fn explain_names_the_event_that_decides() {
     assert!(!told.contains("e-4"), "a name that does not show decides nothing:\n{told}");
 
     let fields = lines(&home.millpond("explain user-activity bob --json").ok());
-    let name = json!({"field": "name", "fold": "latest", "value": "Robert", "tail_values": 2, "events": [
+    let name = json!({"field": "name", "fold": "latest", "value": "Robert", "shows": 1, "tail_values": 2, "events": [
         {"timestamp": START_MS + 50_000, "id": "e-5", "type": "user-created", "gives": "Robert"},
     ]});
     assert_eq!(fields[0], name);

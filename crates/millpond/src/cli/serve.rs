@@ -42,6 +42,9 @@ pub(crate) struct Serve {
     /// The form of log lines, on standard error; MILLPOND_LOG filters them (`warn`, `millpond=debug`)
     #[arg(long, value_name = "FORM", env = "MILLPOND_LOG_FORM", default_value = "text")]
     pub(crate) log: LogForm,
+    /// The page offers to send made-up events of the user-activity example to this join
+    #[arg(long, value_name = "JOIN", hide = true)]
+    pub(crate) try_it: Option<String>,
     /// Kibibytes of new events in memory before they are flushed, so that tests see flushes
     #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) memtable_kib: Option<u32>,

@@ -20,9 +20,9 @@ use crate::output::stdout;
 
 const NAME: &str = "user-activity";
 const DEFINITION: &str = include_str!("../../../../examples/user-activity/join.toml");
-/// So that snapshots, trims and late events are seen within minutes, not weeks.
+/// So that snapshots, trims and late events are seen within a minute, not weeks.
 const HURRIED: [(&str, &str); 2] =
-    [("lateness = \"7d\"", "lateness = \"1m\""), ("snapshot_every = 100", "snapshot_every = 20")];
+    [("lateness = \"7d\"", "lateness = \"20s\""), ("snapshot_every = 100", "snapshot_every = 20")];
 /// How long a server that restarts, or is busy, is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -55,6 +55,7 @@ impl Server {
         let program = std::env::current_exe().context("cannot find millpond's own program")?;
         let mut command = Command::new(program);
         command.arg("serve").arg(definition).arg("--data").arg(data).arg("--listen").arg(args.listen.to_string());
+        command.arg("--try-it").arg(NAME);
         if std::env::var_os("MILLPOND_LOG").is_none() {
             command.env("MILLPOND_LOG", "warn");
         }
@@ -99,6 +100,7 @@ impl Drop for Server {
 
 fn tell(url: &str, args: &Demo) -> Result<()> {
     let mut out = stdout();
+    writeln!(out, "Look: {url}/")?;
     writeln!(out, "millpond demo: {NAME} on {url}, {} made-up events a second; Ctrl-C stops it", args.rate)?;
     writeln!(out, "Users are created, log in and order; some events come twice, out of order, late, or broken. Try:")?;
     writeln!(out, "  curl '{url}/v1/views/{NAME}?limit=3'")?;
@@ -135,6 +137,6 @@ mod tests {
     #[test]
     fn the_demos_definition_is_the_examples_but_hurried() {
         let join = millpond_core::Join::parse(&definition_text()).expect("it is valid");
-        assert_eq!((join.name(), join.lateness_ms(), join.snapshot_every()), (NAME, 60_000, 20));
+        assert_eq!((join.name(), join.lateness_ms(), join.snapshot_every()), (NAME, 20_000, 20));
     }
 }

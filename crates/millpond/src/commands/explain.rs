@@ -60,7 +60,7 @@ fn print(out: &mut impl Write, explanation: &FieldExplanation) -> Result<()> {
     for cause in &explanation.events[skipped..] {
         writeln!(out, "  {}  {}  {}  gives {}", utc(cause.timestamp), cause.kind, cause.id, cause.gives)?;
     }
-    let unseen = explanation.tail_values - explanation.events.len() as u64;
+    let unseen = explanation.tail_values - explanation.shows;
     if unseen > 0 {
         writeln!(out, "  {} with a value that does not show", counted(unseen, "further event", "further events"))?;
     }

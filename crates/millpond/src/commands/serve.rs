@@ -19,11 +19,13 @@ use crate::access::Access;
 use crate::cli::serve::{LogForm, Serve, UpkeepArgs};
 use crate::edge::{self, Edge, Tls};
 use crate::exit::{BadDefinition, NeedsRebuild, NotFound, WRONG, Wrong, report};
-use crate::http::{self, Hosts, Limits, State};
+use crate::http::{self, Hosts, Limits, Page, State};
 use crate::service::{Refused, Service, Upkeep};
 
 /// For closing the joins, however short the time for requests is.
 const CLOSE_WAIT_MIN: Duration = Duration::from_secs(10);
+/// Of the newest repeats of a join: some thousands.
+const DUPLICATES_BYTES_KEPT: usize = 1 << 20;
 
 pub(super) fn serve(args: Serve) -> Result<ExitCode> {
     log(args.log)?;
@@ -148,7 +150,7 @@ fn tell_not_served(folder: &DataFolder, joins: &[Join]) -> Result<()> {
 fn options(args: &Serve) -> Options {
     let usual = Options::default();
     let memtable_bytes = args.memtable_kib.map_or(usual.memtable_bytes, |kib| kib as usize * 1024);
-    Options { memtable_bytes, ..usual }
+    Options { memtable_bytes, duplicates_bytes_kept: DUPLICATES_BYTES_KEPT, ..usual }
 }
 
 fn upkeep(args: &UpkeepArgs) -> Option<Upkeep> {
@@ -216,7 +218,8 @@ fn state(args: &Serve, service: &Arc<Service>, access: Arc<Access>, stopping: wa
     };
     // Whoever listens further, without tokens, knows best by which names the server is called.
     let hosts = if args.listen.ip().is_loopback() { Hosts::loopback(args.listen) } else { Hosts::Any };
-    State::new(Arc::clone(service), access, limits, hosts, clock, stopping)
+    let page = Page::new(args.try_it.as_deref());
+    State::new(Arc::clone(service), access, limits, hosts, page, clock, stopping)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ async fn take(app: &super::State, joins: &[Arc<Hosted>], headers: &HeaderMap, bo
         _ => received.bytes.clone(),
     };
     let events = framing::events(form, &bytes, app.limits.events_max).map_err(|fault| match fault {
-        Fault::Broken(detail) => Problem::bad_request(detail),
+        Fault::Broken(what) => Problem::bad_request(format!("the body {what}")),
         Fault::TooMany => {
             let detail = format!("more than {} events in one request; send smaller ones", app.limits.events_max);
             Problem::new(Word::TooLarge, detail)

@@ -42,7 +42,7 @@ pub(super) const CONTENT_TYPES: [(&str, Form); 6] = [
 /// Why no events can be made out; nothing is taken then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The body is not what its type says.
+    /// The body is not what its type says: what it is, to be said of it.
     Broken(String),
     /// More events than one request may have.
     TooMany,
@@ -95,7 +95,7 @@ pub(super) fn events(form: Form, body: &[u8], events_max: usize) -> Result<Vec<R
         Form::Lines => lines(body, events_max),
         Form::Array if first(body) != Some(&b'[') => {
             let expected = "expected an array of events; one event is sent as application/cloudevents+json";
-            Err(Fault::Broken(format!("the body does not begin with `[`: {expected}. Nothing was taken")))
+            Err(Fault::Broken(format!("does not begin with `[`: {expected}. Nothing was taken")))
         }
         Form::Array => elements(body, events_max),
         Form::Json if first(body) == Some(&b'[') => elements(body, events_max),
@@ -134,7 +134,7 @@ fn trimmed(body: &[u8], range: Range<usize>) -> Option<Range<usize>> {
 
 fn one(body: &[u8]) -> Result<Vec<Range<usize>>, Fault> {
     if trimmed(body, 0..body.len()).is_none() {
-        return Err(Fault::Broken("the body is empty; expected an event, or an array of events".to_owned()));
+        return Err(Fault::Broken("is empty; expected an event, or an array of events".to_owned()));
     }
     let value: &RawValue = serde_json::from_slice(body).map_err(|error| broken(body, &error))?;
     Ok(vec![place(body, value)])
@@ -184,7 +184,7 @@ fn place(body: &[u8], value: &RawValue) -> Range<usize> {
 fn broken(body: &[u8], error: &serde_json::Error) -> Fault {
     let looks_like_lines = error.to_string().starts_with("trailing characters") && body.starts_with(b"{");
     let hint = if looks_like_lines { "; an event a line is sent as application/x-ndjson" } else { "" };
-    Fault::Broken(format!("the body is not JSON: {error}{hint}. Nothing was taken"))
+    Fault::Broken(format!("is not JSON: {error}{hint}. Nothing was taken"))
 }
 
 fn is_space(byte: u8) -> bool {

@@ -53,6 +53,7 @@ pub fn structured(headers: &[(&str, &[u8])], data: &[u8]) -> Option<Result<Strin
 const PARAMS: &[Param] = &[
     param("prefix", Kind::Text(10)),
     param("limit", Kind::Limit),
+    param("most", Kind::AtMost(7)),
     param("since", Kind::Time),
     param("flag", Kind::Flag),
     param("where", Kind::Where),

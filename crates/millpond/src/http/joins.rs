@@ -11,10 +11,12 @@ use millpond_core::Join;
 use millpond_store::{KeyDifference, Store};
 
 use super::body::collect;
+use super::join_info::info;
 use super::problem::Problem;
 use super::query::Query;
 use super::target::{Name, OfJoin};
 use super::{App, content_type, json};
+use crate::service::samples::{EVERY, Sample};
 use crate::service::{Hosted, Refused};
 
 /// Content types of definitions.
@@ -49,33 +51,19 @@ fn place_info(name: String, join: &Result<Arc<Hosted>, Refused>) -> wire::JoinIn
         lateness_ms: 0,
         snapshot_every: 0,
         types: Vec::new(),
+        keys: Vec::new(),
         fields: Vec::new(),
         definition: String::new(),
     }
 }
 
-fn info(join: &Join) -> wire::JoinInfo {
-    let field = |(_, field): (usize, &millpond_core::Field)| wire::FieldInfo {
-        name: field.name.clone(),
-        fold: field.fold.name().to_owned(),
-    };
-    wire::JoinInfo {
-        name: join.name().to_owned(),
-        state: wire::JoinState::Serving,
-        fingerprint: join.fingerprint().to_string(),
-        lateness_ms: join.lateness_ms(),
-        snapshot_every: join.snapshot_every(),
-        types: join.type_names().map(str::to_owned).collect(),
-        fields: join.shown_fields().map(field).collect(),
-        definition: join.source_text().to_owned(),
-    }
-}
-
 /// `GET /v1/joins/{join}/stats`.
-pub(super) async fn stats(OfJoin(join): OfJoin) -> Result<Response, Problem> {
-    let (counters, disk_bytes) = join.run(|store| Ok((store.counters(), store.disk_bytes()))).await?;
+pub(super) async fn stats(State(app): App, OfJoin(join): OfJoin) -> Result<Response, Problem> {
+    let read = |store: &Store| Ok((store.counters(), store.activity(), store.disk_bytes()));
+    let (counters, activity, disk_bytes) = join.run(read).await?;
     json(&wire::Stats {
         join: join.name().to_owned(),
+        at: (app.clock)(),
         received: counters.received,
         accepted: counters.accepted,
         duplicate: counters.duplicate,
@@ -87,9 +75,35 @@ pub(super) async fn stats(OfJoin(join): OfJoin) -> Result<Response, Problem> {
         snapshots: counters.snapshots,
         trimmed: counters.trimmed,
         divergence: counters.divergence,
+        fast: activity.fast,
+        looked_up: activity.looked_up,
+        newest_at: activity.newest_at,
         disk_bytes,
         ignored_types: counters.ignored_types,
         gaps: counters.gaps,
+    })
+}
+
+/// `GET /v1/joins/{join}/samples`.
+pub(super) async fn samples(OfJoin(join): OfJoin, query: Query) -> Result<Response, Problem> {
+    let samples = join.samples(query.time("after"));
+    let column = |value: fn(&Sample) -> u64| samples.iter().map(value).collect::<Vec<u64>>();
+    json(&wire::Samples {
+        every_ms: EVERY.as_millis() as u64,
+        at: column(|sample| sample.at),
+        received: column(|sample| sample.received),
+        accepted: column(|sample| sample.accepted),
+        duplicate: column(|sample| sample.duplicate),
+        late: column(|sample| sample.late),
+        quarantined: column(|sample| sample.quarantined),
+        ignored: column(|sample| sample.ignored),
+        keys: column(|sample| sample.keys),
+        snapshots: column(|sample| sample.snapshots),
+        trimmed: column(|sample| sample.trimmed),
+        fast: column(|sample| sample.fast),
+        looked_up: column(|sample| sample.looked_up),
+        disk_bytes: column(|sample| sample.disk_bytes),
+        newest_at: samples.iter().map(|sample| sample.newest_at).collect(),
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use millpond_store::Counters;
+use millpond_store::{Activity, Counters, Store};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -140,12 +140,16 @@ type Joins = [(String, Result<Arc<Hosted>, crate::service::Refused>)];
 
 fn joins(registry: &mut Registry, joins: &Joins) {
     let up = Family::<OfJoin, Gauge>::default();
-    let mut read: Vec<(OfJoin, Arc<Hosted>, Counters, u64)> = Vec::new();
+    let mut read = Vec::new();
     for (name, join) in joins {
         let of = OfJoin { join: name.clone() };
         let known = join.as_ref().ok().and_then(|join| {
-            let (counters, disk_bytes) = join.with(|store| Ok((store.counters(), store.disk_bytes()))).ok()?;
-            Some((of.clone(), Arc::clone(join), counters, disk_bytes))
+            let (of, hosted) = (of.clone(), Arc::clone(join));
+            let read = |store: &Store| {
+                let (counters, activity, disk_bytes) = (store.counters(), store.activity(), store.disk_bytes());
+                Ok(Counted { of, hosted, counters, activity, disk_bytes })
+            };
+            join.with(read).ok()
         });
         up.get_or_create(&of).set(i64::from(known.is_some()));
         read.extend(known);
@@ -165,17 +169,27 @@ fn joins(registry: &mut Registry, joins: &Joins) {
     ];
     for (name, help, value) in counters {
         let family = Family::<OfJoin, Counter>::default();
-        for (of, _, counters, _) in &read {
+        for Counted { of, counters, .. } in &read {
             family.get_or_create(of).inc_by(value(counters));
         }
         registry.register(name, help, family);
     }
     gauges(registry, &read);
+    activity(registry, &read);
     commits(registry, &read);
 }
 
+/// What a join that answers has counted.
+struct Counted {
+    of: OfJoin,
+    hosted: Arc<Hosted>,
+    counters: Counters,
+    activity: Activity,
+    disk_bytes: u64,
+}
+
 /// What can also become less: accepted late events and joined ones of the quarantine count as accepted.
-fn gauges(registry: &mut Registry, read: &[(OfJoin, Arc<Hosted>, Counters, u64)]) {
+fn gauges(registry: &mut Registry, read: &[Counted]) {
     type Value = (&'static str, &'static str, fn(&Counters, u64) -> u64);
     let gauges: [Value; 5] = [
         ("millpond_events_late", "Events put into the late queue, and not accepted since", |counters, _| counters.late),
@@ -190,15 +204,38 @@ fn gauges(registry: &mut Registry, read: &[(OfJoin, Arc<Hosted>, Counters, u64)]
     ];
     for (name, help, value) in gauges {
         let family = Family::<OfJoin, Gauge>::default();
-        for (of, _, counters, disk_bytes) in read {
+        for Counted { of, counters, disk_bytes, .. } in read {
             family.get_or_create(of).set(value(counters, *disk_bytes) as i64);
         }
         registry.register(name, help, family);
     }
 }
 
+/// How much work events were, and how new they are, since the server started.
+fn activity(registry: &mut Registry, read: &[Counted]) {
+    type Count = (&'static str, &'static str, fn(&Activity) -> u64);
+    let counters: [Count; 2] = [
+        ("millpond_rows_fast", "Rows folded without a look-up", |activity| activity.fast),
+        ("millpond_rows_looked_up", "Rows and repeats that were looked up", |activity| activity.looked_up),
+    ];
+    for (name, help, value) in counters {
+        let family = Family::<OfJoin, Counter>::default();
+        for Counted { of, activity, .. } in read {
+            family.get_or_create(of).inc_by(value(activity));
+        }
+        registry.register(name, help, family);
+    }
+    let newest = Family::<OfJoin, Gauge<f64, AtomicU64>>::default();
+    for Counted { of, activity, .. } in read {
+        if let Some(at) = activity.newest_at {
+            newest.get_or_create(of).set(at as f64 / 1000.0);
+        }
+    }
+    registry.register("millpond_newest_event_timestamp_seconds", "The highest timestamp of an accepted event", newest);
+}
+
 /// How requests share commits, since the server started.
-fn commits(registry: &mut Registry, read: &[(OfJoin, Arc<Hosted>, Counters, u64)]) {
+fn commits(registry: &mut Registry, read: &[Counted]) {
     type Count = fn(&Hosted) -> &AtomicU64;
     let counters: [(&str, &str, Count); 3] = [
         ("millpond_commits", "Commits of requests' events", |join| &join.commit_counts().commits),
@@ -207,8 +244,8 @@ fn commits(registry: &mut Registry, read: &[(OfJoin, Arc<Hosted>, Counters, u64)
     ];
     for (name, help, count) in counters {
         let family = Family::<OfJoin, Counter>::default();
-        for (of, join, ..) in read {
-            family.get_or_create(of).inc_by(count(join).load(Ordering::Relaxed));
+        for Counted { of, hosted, .. } in read {
+            family.get_or_create(of).inc_by(count(hosted).load(Ordering::Relaxed));
         }
         registry.register(name, help, family);
     }

@@ -4,23 +4,29 @@
 mod body;
 mod changes;
 mod cloudevents;
+mod duplicates;
 mod events;
 mod filter;
 mod framing;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod join_info;
 mod joins;
 mod late;
 mod layers;
 mod list;
 mod metrics;
 mod openapi;
+mod page;
 mod pages;
+mod preview;
 mod problem;
 mod quarantine;
 mod query;
 mod route;
 mod routes;
+mod tag;
+mod tails;
 mod taken;
 mod target;
 #[cfg(test)]
@@ -43,9 +49,12 @@ use crate::access::{Access, guard};
 use crate::service::{Clock, Hosted, Refused, Service};
 use body::Budget;
 pub(crate) use filter::Filter;
+pub(crate) use join_info::info;
 use metrics::Metrics;
+pub(crate) use page::Page;
 pub(crate) use problem::{Problem, Word};
 pub(crate) use quarantine::listed;
+pub(crate) use views::field as explained_field;
 
 /// What requests may take.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +99,8 @@ pub(crate) struct State {
     pub(crate) stopping: watch::Receiver<bool>,
     limits: Limits,
     hosts: Hosts,
+    page: Page,
+    previews: preview::Turns,
     budget: Budget,
     metrics: Metrics,
 }
@@ -102,11 +113,23 @@ impl State {
         access: Arc<Access>,
         limits: Limits,
         hosts: Hosts,
+        page: Page,
         clock: Clock,
         stopping: watch::Receiver<bool>,
     ) -> Arc<Self> {
         let (budget, metrics) = (Budget::new(limits.inflight_bytes_max), Metrics::default());
-        Arc::new(Self { service, access, clock, stopping, limits, hosts, budget, metrics })
+        Arc::new(Self {
+            service,
+            access,
+            clock,
+            stopping,
+            limits,
+            hosts,
+            page,
+            previews: Default::default(),
+            budget,
+            metrics,
+        })
     }
 
     /// All joins by name, and why some do not answer.

@@ -61,13 +61,18 @@ fn components() -> Components {
     add::<wire::Trimmed>(&mut schemas);
     add::<wire::LatePage>(&mut schemas);
     add::<wire::LateChoice>(&mut schemas);
+    add::<wire::DuplicateList>(&mut schemas);
     add::<wire::QuarantinePage>(&mut schemas);
     add::<wire::Done>(&mut schemas);
     add::<wire::Retried>(&mut schemas);
     add::<wire::Erased>(&mut schemas);
     add::<wire::JoinList>(&mut schemas);
     add::<wire::JoinPut>(&mut schemas);
+    add::<wire::PreviewAsked>(&mut schemas);
+    add::<wire::Preview>(&mut schemas);
     add::<wire::Stats>(&mut schemas);
+    add::<wire::Samples>(&mut schemas);
+    add::<wire::Tails>(&mut schemas);
     add::<wire::Verified>(&mut schemas);
     add::<wire::Problem>(&mut schemas);
     ComponentsBuilder::new().schemas_from_iter(schemas).security_scheme(SECURITY, SecurityScheme::Http(bearer)).build()

@@ -15,6 +15,8 @@ use super::target::{KEY_CHARACTERS_MAX, fault_of_text};
 /// The most entries of a page, and how many there are unless asked.
 pub(super) const LIMIT_MAX: usize = 1_000;
 pub(super) const LIMIT_DEFAULT: usize = 100;
+/// The last millisecond that RFC 3339 can write: the end of the year 9999.
+pub(super) const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 /// A parameter of a route.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,8 @@ pub(super) enum Kind {
     Text(usize),
     /// A number of entries.
     Limit,
+    /// A number from 1 to this; no bound without it.
+    AtMost(usize),
     /// Milliseconds since 1970 UTC, or an RFC 3339 date and time.
     Time,
     /// `true`, `false`, or nothing, which is true.
@@ -59,9 +63,10 @@ impl Kind {
         match self {
             Self::Text(max) => fault_of_text(value, max),
             Self::Where => fault_of_text(value, KEY_CHARACTERS_MAX),
-            Self::Limit => {
-                let fits = number(value).is_some_and(|number| (1..=LIMIT_MAX as u64).contains(&number));
-                expected(fits, &format!("a number from 1 to {LIMIT_MAX}"))
+            Self::Limit => Self::AtMost(LIMIT_MAX).fault(value),
+            Self::AtMost(max) => {
+                let fits = number(value).is_some_and(|number| (1..=max as u64).contains(&number));
+                expected(fits, &format!("a number from 1 to {max}"))
             }
             Self::Time => expected(
                 time(value).is_some(),
@@ -86,7 +91,7 @@ fn number(text: &str) -> Option<u64> {
 
 /// Milliseconds since 1970; earlier times are 0, since no event is older.
 fn time(text: &str) -> Option<u64> {
-    number(text).or_else(|| {
+    number(text).filter(|ms| *ms <= TIME_MS_MAX).or_else(|| {
         let instant: jiff::Timestamp = text.parse().ok()?;
         Some(u64::try_from(instant.as_millisecond()).unwrap_or(0))
     })
@@ -146,7 +151,11 @@ impl Query {
     }
 
     pub(super) fn limit(&self) -> usize {
-        self.text("limit").and_then(number).map_or(LIMIT_DEFAULT, |limit| limit as usize)
+        self.number("limit").unwrap_or(LIMIT_DEFAULT)
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<usize> {
+        self.text(name).and_then(number).map(|number| number as usize)
     }
 
     pub(super) fn time(&self, name: &str) -> Option<u64> {

@@ -34,6 +34,7 @@ pub(super) enum Takes {
     Events,
     LateChoice,
     Definition,
+    Preview,
 }
 
 /// An answer.

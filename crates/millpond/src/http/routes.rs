@@ -5,10 +5,13 @@ use axum::routing::on;
 use utoipa::openapi::HttpMethod;
 
 use super::problem::Word;
-use super::query::{Kind, Param};
+use super::query::{Kind, LIMIT_MAX, Param};
 use super::route::{Content, Route, Takes};
 use super::target::KEY_CHARACTERS_MAX;
-use super::{changes, events, joins, late, layers, list, metrics, openapi, quarantine, upkeep, views};
+use super::{
+    changes, duplicates, events, joins, late, layers, list, metrics, openapi, page, preview, quarantine, tails, upkeep,
+    views,
+};
 use crate::access::Scope;
 
 const fn param(name: &'static str, kind: Kind, about: &'static str) -> Param {
@@ -73,6 +76,12 @@ fn of_views() -> Vec<Route> {
     const VIEW: &[Param] = &[
         param("at", Kind::Time, "The view as of this time of events: milliseconds since 1970 UTC, or RFC 3339"),
         param("explain", Kind::Flag, "Why the view is what it is, in place of the view"),
+        param("field", Kind::Text(KEY_CHARACTERS_MAX), "With `explain`: only this field of the view"),
+        param(
+            "limit",
+            Kind::AtMost(LIMIT_MAX),
+            "With `explain`: of a field's events, so many of the newest; all without it",
+        ),
     ];
     const VIEWS: &[Param] = &[
         PREFIX,
@@ -94,8 +103,19 @@ fn of_views() -> Vec<Route> {
         ),
         param("last-event-id", Kind::Cursor, "In place of the header `Last-Event-ID`"),
     ];
-    const EVENTS: &[Param] =
-        &[param("after", Kind::Position, "Only events after this position, such as `next`"), LIMIT];
+    const EVENTS: &[Param] = &[
+        param(
+            "order",
+            Kind::Choice(&["oldest", "newest"]),
+            "Which events come first: the oldest (the default), or the newest",
+        ),
+        param(
+            "after",
+            Kind::Position,
+            "Only events that come after this position in that order, such as `next`: with `newest`, those before it",
+        ),
+        LIMIT,
+    ];
     vec![
         route!(Get "/v1/views/{join}", READ, "listViews", list::views, "Views in the order of keys; with `Accept: application/x-ndjson` all of them, one a line, whatever `limit` says")
             .params(VIEWS)
@@ -107,7 +127,7 @@ fn of_views() -> Vec<Route> {
             .refuses(&[Word::BeforeSnapshot]),
         route!(Delete "/v1/views/{join}/{key}", ADMIN, "eraseKey", upkeep::erase, "Erase everything that is stored of a key, down to the bytes on disk")
             .gives(OK, "What was removed", json!("Erased")),
-        route!(Get "/v1/views/{join}/{key}/events", READ, "listEvents", views::events, "The stored events of a key, in the order of positions")
+        route!(Get "/v1/views/{join}/{key}/events", READ, "listEvents", views::events, "The stored events of a key, in the order of positions or the newest first")
             .params(EVENTS)
             .gives(OK, "A page of events", json!("EventPage")),
         route!(Post "/v1/views/{join}/{key}/snapshot", ADMIN, "snapshotKey", upkeep::snapshot, "Close what can be closed of a key's history")
@@ -124,6 +144,7 @@ fn of_queues() -> Vec<Route> {
     const PLACE: Param = param("after", Kind::LatePlace, "Only events after this place, which is `next`");
     const ID: Param = param("after", Kind::EntryId, "Only entries after this id, such as `next`");
     const LATE: &[Param] = &[KEY, PLACE, LIMIT];
+    const DUPLICATES: &[Param] = &[KEY, LIMIT];
     const QUARANTINE: &[Param] = &[ID, LIMIT];
     vec![
         route!(Get "/v1/late/{join}", READ, "listLate", late::list, "Events that came after their place was closed")
@@ -135,6 +156,9 @@ fn of_queues() -> Vec<Route> {
         route!(Post "/v1/late/{join}/drop", ADMIN, "dropLate", late::drop, "Let late events go")
             .takes(Takes::LateChoice)
             .gives(OK, "How many are gone", json!("Done")),
+        route!(Get "/v1/duplicates/{join}", READ, "listDuplicates", duplicates::list, "The newest repeats that came, the newest first; as many as the server remembers")
+            .params(DUPLICATES)
+            .gives(OK, "The newest", json!("DuplicateList")),
         route!(Get "/v1/quarantine/{join}", READ, "listQuarantine", quarantine::list, "What could not be joined, with reasons")
             .params(QUARANTINE)
             .gives(OK, "A page of the quarantine", json!("QuarantinePage")),
@@ -156,6 +180,9 @@ fn of_joins() -> Vec<Route> {
         param("rebuild", Kind::Flag, "The views may be made anew"),
         param("drop_unnamed", Kind::Flag, "In a rebuild, events of types that the definition no longer names may go"),
     ];
+    const SAMPLES: &[Param] =
+        &[param("after", Kind::Time, "Only samples later than this: milliseconds since 1970 UTC, or RFC 3339")];
+    const TAILS: &[Param] = &[AFTER_KEY];
     const DATA: &[Param] =
         &[param("data", Kind::Choice(&["keep", "delete"]), "Whether its files go too; they are kept by default")];
     vec![
@@ -174,6 +201,12 @@ fn of_joins() -> Vec<Route> {
             .gives(OK, "It is no longer served", json!("Done")),
         route!(Get "/v1/joins/{join}/stats", READ, "getStats", joins::stats, "What was counted since the join was made")
             .gives(OK, "The counts", json!("Stats")),
+        route!(Get "/v1/joins/{join}/samples", READ, "getSamples", joins::samples, "What was counted over the last hour, a sample each 10 s since the server began to serve the join")
+            .params(SAMPLES)
+            .gives(OK, "Columns of equal length, ascending in time", json!("Samples")),
+        route!(Get "/v1/joins/{join}/tails", READ, "getTails", tails::tails, "How many events up to 10,000 keys have after their snapshots")
+            .params(TAILS)
+            .gives(OK, "The lengths, by powers of two", json!("Tails")),
         route!(Post "/v1/joins/{join}/snapshot", ADMIN, "snapshotJoin", upkeep::snapshot_all, "Close what can be closed of every key")
             .gives(OK, "How many new snapshots there are", json!("Done")),
         route!(Post "/v1/joins/{join}/trim", ADMIN, "trimJoin", upkeep::trim_all, "Delete the events that snapshots cover")
@@ -184,12 +217,22 @@ fn of_joins() -> Vec<Route> {
             .takes(Takes::Definition)
             .gives(OK, "What it would be", json!("JoinInfo"))
             .refuses(&[Word::InvalidDefinition]),
+        route!(Post "/v1/preview", READ, "previewJoin", preview::preview, "What a definition would make of some events; nothing is stored")
+            .takes(Takes::Preview)
+            .gives(OK, "What became of each event, and the views", json!("Preview"))
+            .refuses(&[Word::InvalidDefinition]),
     ]
 }
 
 fn of_the_server() -> Vec<Route> {
     const TEXT: &[(&str, Content)] = &[("text/plain", Content::Text)];
     vec![
+        route!(Get "/", OPEN, "getPage", page::start, "The page: what the API answers, for people")
+            .gives(OK, "Its first file", page::INDEX_KIND)
+            .gives(StatusCode::NOT_MODIFIED, "It is the one that `If-None-Match` names", &[]),
+        route!(Get "/page/{file}", OPEN, "getPageFile", page::file, "Another file of the page")
+            .gives(OK, "The file", page::KINDS)
+            .gives(StatusCode::NOT_MODIFIED, "It is the one that `If-None-Match` names", &[]),
         route!(Get "/healthz", OPEN, "getHealth", layers::alive, "Whether the process works")
             .gives(OK, "It does", TEXT),
         route!(Get "/readyz", OPEN, "getReadiness", layers::ready, "Whether all joins are served")

@@ -25,6 +25,17 @@ pub(super) struct OfKey(pub(super) Arc<Hosted>, pub(super) String);
 /// An entry's id in a join; there need not be such an entry.
 pub(super) struct OfEntry(pub(super) Arc<Hosted>, pub(super) String);
 
+/// The name of a file of the page; there need not be such a file.
+pub(super) struct OfPage(pub(super) String);
+
+impl FromRequestParts<Arc<State>> for OfPage {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<State>) -> Result<Self, Problem> {
+        Ok(Self(named(parts, app, "file").await?))
+    }
+}
+
 impl FromRequestParts<Arc<State>> for Name {
     type Rejection = Problem;
 

@@ -1,9 +1,9 @@
 //! Views: one, as it was at a time, why it is what it is, and its history.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use millpond_client::wire;
-use millpond_core::explain::{Cause, Explanation, explain};
+use millpond_core::explain::{Asked, Cause, Explanation, explain_some};
 use millpond_core::store::Row;
 use millpond_core::view::View;
 use millpond_store::{AsOf, Error, KeyView, Store};
@@ -11,17 +11,20 @@ use millpond_store::{AsOf, Error, KeyView, Store};
 use super::pages::{Page, page};
 use super::problem::{Problem, Word};
 use super::query::Query;
+use super::tag::tagged;
 use super::target::OfKey;
 use super::{json, raw};
+use crate::service::Hosted;
 
 /// `GET /v1/views/{join}/{key}`.
 pub(super) async fn one(OfKey(join, key): OfKey, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
     let missing = no_view(join.name(), &key);
+    let asked = explanation_asked(&join, &query)?;
     match (query.time("at"), query.flag("explain")) {
         (Some(_), true) => Err(Problem::bad_request("`at` and `explain` exclude each other; ask for one of them")),
         (Some(at_ms), false) => {
-            let asked = key.clone();
-            match join.run(move |store| store.document_at(&asked, at_ms)).await? {
+            let of = key.clone();
+            match join.run(move |store| store.document_at(&of, at_ms)).await? {
                 Some(AsOf::Document(document)) => Ok(document_response(document)),
                 Some(AsOf::NoEvents) => {
                     Err(Problem::not_found(format!("key `{key}` has no event as old as that; ask for a later time")))
@@ -36,15 +39,37 @@ pub(super) async fn one(OfKey(join, key): OfKey, query: Query, headers: HeaderMa
                 None => Err(missing),
             }
         }
-        (None, true) => json(&join.run(move |store| explained(store, &key)).await?.ok_or(missing)?),
+        (None, true) => json(&join.run(move |store| explained(store, &key, &asked)).await?.ok_or(missing)?),
         (None, false) => {
             let read = move |store: &Store| {
                 let view = store.view(&key)?;
                 Ok(view.map(|view| (tag(view.version, store), view.state.document(store.join(), &key))))
             };
             let (tag, document) = join.run(read).await?.ok_or(missing)?;
-            Ok(tagged(tag, document, &headers))
+            Ok(tagged(&tag, &headers, || document_response(document)))
         }
+    }
+}
+
+/// What of a view is to be explained.
+struct Explain {
+    field: Option<String>,
+    events_max: Option<usize>,
+}
+
+fn explanation_asked(join: &Hosted, query: &Query) -> Result<Explain, Problem> {
+    let (field, events_max) = (query.text("field").map(str::to_owned), query.number("limit"));
+    if !query.flag("explain") && (field.is_some() || events_max.is_some()) {
+        return Err(Problem::bad_request("`field` and `limit` go with `explain`; add it, or leave them out"));
+    }
+    let mut known = join.join().shown_fields().map(|(_, field)| field.name.as_str());
+    match &field {
+        Some(field) if !known.any(|known| known == field) => {
+            let known: Vec<String> = join.join().shown_fields().map(|(_, field)| format!("`{}`", field.name)).collect();
+            let detail = format!("`field` names the field `{field}`; the views have {}", known.join(", "));
+            Err(Problem::bad_request(detail))
+        }
+        _ => Ok(Explain { field, events_max }),
     }
 }
 
@@ -61,23 +86,10 @@ fn tag(version: u64, store: &Store) -> String {
     format!("\"{version}-{:08x}\"", store.edition())
 }
 
-fn tagged(tag: String, document: String, headers: &HeaderMap) -> Response {
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let known = known.flat_map(|list| list.split(',')).map(str::trim);
-    let mut tags = known.map(|tag| tag.strip_prefix("W/").unwrap_or(tag));
-    let mut response = match tags.any(|known| known == tag || known == "*") {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => document_response(document),
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, HeaderValue::try_from(tag).expect("digits in quotes are a header's value"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
-}
-
-fn explained(store: &Store, key: &str) -> Result<Option<wire::Explained>, Error> {
+fn explained(store: &Store, key: &str, asked: &Explain) -> Result<Option<wire::Explained>, Error> {
     let Some(KeyView { view, tail }) = store.key_view(key)? else { return Ok(None) };
-    let fields = explain(store.join(), &view, &tail).map_err(|source| Error::Row {
+    let asked = Asked { field: asked.field.as_deref(), events_max: asked.events_max };
+    let fields = explain_some(store.join(), &view, &tail, asked).map_err(|source| Error::Row {
         key: key.to_owned(),
         position: view.folded_to.clone(),
         source,
@@ -100,8 +112,9 @@ fn snapshot_info(view: &View) -> Option<wire::SnapshotInfo> {
     })
 }
 
-fn field(explanation: Explanation) -> wire::FieldExplanation {
-    let Explanation { field, fold, value, snapshot, events, tail_values } = explanation;
+/// A field's explanation as it goes over HTTP.
+pub(crate) fn field(explanation: Explanation) -> wire::FieldExplanation {
+    let Explanation { field, fold, value, snapshot, events, shows, tail_values } = explanation;
     wire::FieldExplanation {
         field,
         fold: fold.to_owned(),
@@ -115,6 +128,7 @@ fn field(explanation: Explanation) -> wire::FieldExplanation {
             .into_iter()
             .map(|Cause { timestamp, id, kind, gives }| wire::Cause { timestamp, id, kind, gives })
             .collect(),
+        shows,
         tail_values,
     }
 }
@@ -123,6 +137,7 @@ fn field(explanation: Explanation) -> wire::FieldExplanation {
 pub(super) async fn events(OfKey(join, key): OfKey, query: Query) -> Result<Response, Problem> {
     let missing = no_view(join.name(), &key);
     let (after, limit) = (query.position("after"), query.limit());
+    let newest_first = query.text("order") == Some("newest");
     let read = move |store: &Store| {
         let (mut covered, mut there) = ((None, 0, None), false);
         let rows = page(
@@ -130,7 +145,11 @@ pub(super) async fn events(OfKey(join, key): OfKey, query: Query) -> Result<Resp
             |row: &Row| row.body.len(),
             |last, wanted| {
                 let after = last.map(|row| &row.position).or(after.as_ref());
-                let Some(rows) = store.rows_page(&key, after, wanted)? else { return Ok(Vec::new()) };
+                let rows = match newest_first {
+                    true => store.newest_rows_page(&key, after, wanted)?,
+                    false => store.rows_page(&key, after, wanted)?,
+                };
+                let Some(rows) = rows else { return Ok(Vec::new()) };
                 (covered, there) = ((rows.through, rows.trimmed, rows.trimmed_to), true);
                 Ok(rows.rows)
             },

@@ -11,6 +11,7 @@ use millpond_store::{Error, Outcome, Store};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::committer::{self, Waiting};
+use super::samples::{self, Kept, Sample};
 use super::upkeep::{self, Upkeep};
 use super::{Clock, Refused};
 
@@ -53,14 +54,18 @@ impl Failed {
 pub(crate) struct Hosted {
     name: String,
     join: Join,
+    /// When it began to be served.
+    since: u64,
     /// Empty once it is no longer served.
     store: Arc<RwLock<Option<Store>>>,
     parcels: Mutex<Option<mpsc::Sender<Waiting>>>,
     commits: watch::Sender<Option<u64>>,
     counts: Arc<CommitCounts>,
+    samples: Arc<Kept>,
     failed: Arc<Failed>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    upkeep: Arc<upkeep::Stop>,
+    /// Of what works beside commits.
+    stop: Arc<upkeep::Stop>,
 }
 
 impl Hosted {
@@ -73,6 +78,9 @@ impl Hosted {
         store.on_commit(move |commit| {
             told.send_if_modified(|last| last.as_mut().is_some_and(|last| std::mem::replace(last, commit) < commit));
         });
+        let samples = Arc::new(Kept::default());
+        let since = clock();
+        samples.take(&store, since);
         let store = Arc::new(RwLock::new(Some(store)));
         let (parcels, waiting) = mpsc::channel(WAITING_MAX);
         let counts = Arc::new(CommitCounts::default());
@@ -82,6 +90,8 @@ impl Hosted {
         let (of, shared, counted, fails) = (name.clone(), Arc::clone(&store), Arc::clone(&counts), Arc::clone(&failed));
         let commit = move || committer::run(&of, &shared, waiting, clock, &counted, &fails);
         threads.push(spawn("millpond-commit", commit)?);
+        let (shared, kept, stopping) = (Arc::clone(&store), Arc::clone(&samples), Arc::clone(&stop));
+        threads.push(spawn("millpond-sample", move || samples::run(&shared, &kept, &stopping, clock))?);
         if let Some(upkeep) = upkeep {
             let (of, shared, stop) = (name.clone(), Arc::clone(&store), Arc::clone(&stop));
             threads.push(spawn("millpond-upkeep", move || upkeep::run(&of, &shared, &stop, clock, upkeep))?);
@@ -89,13 +99,15 @@ impl Hosted {
         Ok(Arc::new(Self {
             name,
             join,
+            since,
             store,
             parcels: Mutex::new(Some(parcels)),
             commits,
             counts,
+            samples,
             failed,
             threads: Mutex::new(threads),
-            upkeep: stop,
+            stop,
         }))
     }
 
@@ -109,9 +121,19 @@ impl Hosted {
         &self.join
     }
 
+    /// When it began to be served, in milliseconds since 1970 UTC.
+    pub(crate) fn since(&self) -> u64 {
+        self.since
+    }
+
     /// How commits were shared.
     pub(crate) fn commit_counts(&self) -> &CommitCounts {
         &self.counts
+    }
+
+    /// What it had counted at times later than one.
+    pub(crate) fn samples(&self, after: Option<u64>) -> Vec<Sample> {
+        self.samples.after(after)
     }
 
     /// Why its store has stopped for good, if it has.
@@ -176,7 +198,7 @@ impl Hosted {
     /// done before. Blocks until nobody reads any more.
     pub(super) fn retire(&self) -> Option<Store> {
         drop(self.parcels.lock().unwrap_or_else(PoisonError::into_inner).take());
-        self.upkeep.stop();
+        self.stop.stop();
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A panic there has answered its requests with a refusal; the store decides what it is worth.
             let _ = thread.join();

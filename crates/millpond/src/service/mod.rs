@@ -2,6 +2,7 @@
 
 mod committer;
 mod hosted;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 mod upkeep;

@@ -61,7 +61,7 @@ impl Stop {
     }
 
     /// Whether to end, after waiting for that long.
-    fn wait(&self, span: Duration) -> bool {
+    pub(super) fn wait(&self, span: Duration) -> bool {
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.told.wait_timeout_while(stopped, span, |stopped| !*stopped);
         *waited.unwrap_or_else(PoisonError::into_inner).0

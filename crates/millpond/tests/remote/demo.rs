@@ -12,8 +12,7 @@ fn the_demo_serves_made_up_events_and_leaves_nothing_behind() {
     let mut command = home.command("demo --listen 127.0.0.1:0 --rate 500");
     let mut demo = command.env("TMPDIR", home.path("tmp")).stdout(Stdio::piped()).spawn().unwrap();
     let (_out, said) = first_line(&mut demo);
-    let url =
-        said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().trim_end_matches(',').to_owned();
+    let url = said.trim_end().strip_prefix("Look: ").unwrap().trim_end_matches('/').to_owned();
     let views = || home.millpond(&format!("view user-activity --server {url}")).ok();
     while views().lines().count() < 3 {}
     assert!(interrupt(demo).success());

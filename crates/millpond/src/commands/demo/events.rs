@@ -17,7 +17,8 @@ const DISORDERED: u32 = 100;
 const CREATED: u32 = 60;
 /// Older than the demo's lateness.
 const LATE_MS: u64 = 600_000;
-const DISORDER_MS: u64 = 20_000;
+/// Within it.
+const DISORDER_MS: u64 = 10_000;
 
 pub(super) struct Events {
     rng: Rng,

@@ -5,18 +5,18 @@ use std::cell::RefCell;
 use anyhow::{Context, Result, bail};
 use millpond_client::Views;
 use millpond_client::wire::{
-    self, Cause, Difference, Erased, EventPage, Explained, FieldExplanation, FieldSnapshot, LateChoice, LatePage,
-    QuarantinePage, Retried, SnapshotInfo, Snapshotted, Stats, StoredEvent, Verified,
+    self, Difference, Erased, EventPage, Explained, LateChoice, LatePage, QuarantinePage, Retried, SnapshotInfo,
+    Snapshotted, Stats, StoredEvent, Verified,
 };
 use millpond_core::Position;
-use millpond_core::explain::{Explanation, explain};
+use millpond_core::explain::explain;
 use millpond_store::{Accepted, AsOf, DataFolder, KeyView, Options, RowsPage, Store};
 use serde_json::value::RawValue;
 
 use super::{AtJoin, KEYS, PAGE, Page, VIEWS, each_page};
 use crate::commands::tell_torn;
 use crate::exit::{NotFound, Wrong};
-use crate::http::{Filter, listed};
+use crate::http::{Filter, explained_field, listed};
 use crate::output::utc;
 
 pub(super) struct Stored {
@@ -132,7 +132,7 @@ impl AtJoin for Stored {
 
     fn explained(&self, key: &str) -> Result<Explained> {
         let KeyView { view, tail } = self.store.key_view(key)?.ok_or_else(|| self.no_view(key))?;
-        let fields = explain(self.store.join(), &view, &tail)?.into_iter().map(field).collect();
+        let fields = explain(self.store.join(), &view, &tail)?.into_iter().map(explained_field).collect();
         let snapshot = view.snapshot.as_ref().map(|snapshot| SnapshotInfo {
             through: snapshot.through.to_string(),
             events: snapshot.events,
@@ -238,9 +238,10 @@ impl AtJoin for Stored {
     }
 
     fn stats(&self) -> Result<Stats> {
-        let counters = self.store.counters();
+        let (counters, activity) = (self.store.counters(), self.store.activity());
         Ok(Stats {
             join: self.name.clone(),
+            at: self.now,
             received: counters.received,
             accepted: counters.accepted,
             duplicate: counters.duplicate,
@@ -252,6 +253,9 @@ impl AtJoin for Stored {
             snapshots: counters.snapshots,
             trimmed: counters.trimmed,
             divergence: counters.divergence,
+            fast: activity.fast,
+            looked_up: activity.looked_up,
+            newest_at: activity.newest_at,
             disk_bytes: self.store.disk_bytes(),
             ignored_types: counters.ignored_types,
             gaps: counters.gaps,
@@ -282,22 +286,6 @@ impl AtJoin for Stored {
             also_at: done.also_at,
             compacted: done.compacted,
         })
-    }
-}
-
-fn field(explanation: Explanation) -> FieldExplanation {
-    let snapshot = explanation.snapshot;
-    FieldExplanation {
-        field: explanation.field,
-        fold: explanation.fold.to_owned(),
-        value: explanation.value,
-        snapshot: snapshot.map(|part| FieldSnapshot { value: part.value, through: part.through, events: part.events }),
-        events: explanation
-            .events
-            .into_iter()
-            .map(|cause| Cause { timestamp: cause.timestamp, id: cause.id, kind: cause.kind, gives: cause.gives })
-            .collect(),
-        tail_values: explanation.tail_values,
     }
 }
 

@@ -17,12 +17,8 @@ pub(super) fn body(takes: Takes) -> Option<RequestBody> {
     let builder = RequestBodyBuilder::new().required(Some(Required::True));
     Some(match takes {
         Takes::Nothing => return None,
-        Takes::LateChoice => builder
-            .content(
-                "application/json",
-                ContentBuilder::new().schema(Some(Ref::from_schema_name("LateChoice"))).build(),
-            )
-            .build(),
+        Takes::LateChoice => builder.content("application/json", named("LateChoice")).build(),
+        Takes::Preview => builder.content("application/json", named("PreviewAsked")).build(),
         Takes::Definition => {
             let toml = || ContentBuilder::new().schema(Some(string())).build();
             let body = builder.description(Some("The definition, as TOML"));
@@ -34,6 +30,10 @@ pub(super) fn body(takes: Takes) -> Option<RequestBody> {
             CONTENT_TYPES.iter().fold(body, |body, (kind, form)| body.content(*kind, events(*form))).build()
         }
     })
+}
+
+fn named(schema: &str) -> utoipa::openapi::Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build()
 }
 
 fn events(form: Form) -> utoipa::openapi::Content {
@@ -71,6 +71,10 @@ pub(super) fn answer(route: &Route, gives: &Gives) -> Response {
         let tag = HeaderBuilder::new().schema(Some(string())).description(Some(
             "In quotes, the view's version and the edition of its join; absent with `at` and `explain`",
         ));
+        response = response.header("ETag", tag.build());
+    }
+    if matches!(route.name, "getPage" | "getPageFile") {
+        let tag = HeaderBuilder::new().schema(Some(string())).description(Some("In quotes, a hash of the file"));
         response = response.header("ETag", tag.build());
     }
     response.build()

@@ -5,7 +5,8 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterS
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaFormat, SchemaType};
 use utoipa::openapi::{KnownFormat, RefOr, Required, Schema, Type};
 
-use super::super::query::{Kind, LIMIT_DEFAULT, LIMIT_MAX, Param};
+use super::super::page::names;
+use super::super::query::{Kind, LIMIT_DEFAULT, LIMIT_MAX, Param, TIME_MS_MAX};
 use super::super::route::Route;
 use super::super::target::KEY_CHARACTERS_MAX;
 
@@ -29,6 +30,7 @@ pub(super) fn path_parameter(name: &str) -> Parameter {
             "The join's name",
             string().min_length(Some(1)).max_length(Some(64)).pattern(Some("^[a-z0-9][a-z0-9_-]*$")),
         ),
+        "file" => ("The file's name", string().enum_values(Some(names()))),
         "id" => ("The entry's id", string().min_length(Some(32)).max_length(Some(32)).pattern(Some("^[0-9a-f]{32}$"))),
         _ => (
             "The key, percent-encoded: a `/` in it is `%2F`",
@@ -49,7 +51,8 @@ pub(super) fn query_parameter(param: &Param) -> Parameter {
             parameter.schema(Some(schema)).style(Some(ParameterStyle::Form)).explode(Some(true)).build()
         }
         Kind::Time => {
-            let ms = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(0));
+            let ms = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+            let ms = ms.minimum(Some(0)).maximum(Some(TIME_MS_MAX as f64));
             let time = string().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
             parameter.schema(Some(AnyOfBuilder::new().item(ms).item(time))).build()
         }
@@ -60,11 +63,8 @@ pub(super) fn query_parameter(param: &Param) -> Parameter {
 fn query_schema(kind: Kind) -> ObjectBuilder {
     match kind {
         Kind::Text(max) => string().max_length(Some(max)).pattern(Some(PLAIN)),
-        Kind::Limit => ObjectBuilder::new()
-            .schema_type(SchemaType::Type(Type::Integer))
-            .minimum(Some(1))
-            .maximum(Some(LIMIT_MAX as f64))
-            .default(Some(json!(LIMIT_DEFAULT))),
+        Kind::Limit => at_most(LIMIT_MAX).default(Some(json!(LIMIT_DEFAULT))),
+        Kind::AtMost(max) => at_most(max),
         Kind::Flag => ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).default(Some(json!(false))),
         Kind::Position => string().pattern(Some("^[0-9]{1,18}/")),
         Kind::LatePlace => string().pattern(Some("^[^/%]+/[0-9]{1,18}/")),
@@ -76,6 +76,10 @@ fn query_schema(kind: Kind) -> ObjectBuilder {
     }
 }
 
+fn at_most(max: usize) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(1)).maximum(Some(max as f64))
+}
+
 pub(super) fn header_parameters(route: &Route) -> Vec<Parameter> {
     let header = |name: &str, about: &str| {
         let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).required(Required::False);
@@ -83,6 +87,9 @@ pub(super) fn header_parameters(route: &Route) -> Vec<Parameter> {
     };
     match route.name {
         "getView" => vec![header("If-None-Match", "Versions that the caller knows: with one of them there, 304")],
+        "getPage" | "getPageFile" => {
+            vec![header("If-None-Match", "Tags that the caller knows: with the file's among them, 304")]
+        }
         "followChanges" => vec![header("Last-Event-ID", "The last id that was received: the stream goes on after it")],
         _ => Vec::new(),
     }

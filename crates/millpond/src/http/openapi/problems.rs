@@ -16,7 +16,10 @@ pub(super) fn problems(route: &Route) -> BTreeMap<&'static str, Vec<Word>> {
         words.extend([Word::Unauthorized, Word::Forbidden]);
     }
     if names_in(route.path).next().is_some() {
-        words.extend([Word::NotFound, Word::Unavailable, Word::Rebuilding]);
+        words.push(Word::NotFound);
+    }
+    if names_in(route.path).any(|name| name == "join") {
+        words.extend([Word::Unavailable, Word::Rebuilding]);
     }
     if route.takes != Takes::Nothing {
         words.extend([Word::Timeout, Word::TooLarge, Word::UnsupportedMediaType, Word::TooMany]);

@@ -80,12 +80,19 @@ async fn bodies_of_events_that_are_wrong() {
     }
 }
 
+fn preview_of(definition: &str, events: &str) -> String {
+    serde_json::json!({"definition": definition, "events": events}).to_string()
+}
+
 #[tokio::test]
 async fn bodies_of_decisions_and_definitions_that_are_wrong() {
     const ACCEPT: &str = "POST /v1/late/users/accept";
     const DROP: &str = "POST /v1/late/users/drop";
+    const PREVIEW: &str = "POST /v1/preview";
+    let long = preview_of(USERS, &"x".repeat(2_000));
+    let (cut, faulty) = (preview_of(USERS, "[{}"), preview_of("name = 1", ""));
     let pond = pond().await;
-    let cases: [Case<'_>; 15] = [
+    let cases: [Case<'_>; 21] = [
         (ACCEPT, &[], "{}", TYPE, "application/json"),
         (ACCEPT, &[JSON], "", BAD, "expected"),
         (ACCEPT, &[JSON], "{}", BAD, "{\"all\":true}"),
@@ -94,6 +101,12 @@ async fn bodies_of_decisions_and_definitions_that_are_wrong() {
         (ACCEPT, &[JSON], r#"{"key":"u","position":"a"}"#, BAD, "TIMESTAMP/ID"),
         (DROP, &[JSON], r#"{"keys":1}"#, BAD, "unknown field"),
         (DROP, &[JSON], r#"{"key":"u","position":"1/a"}"#, MISSING, "GET /v1/late/users"),
+        (PREVIEW, &[], "{}", TYPE, "application/json"),
+        (PREVIEW, &[JSON], "{}", BAD, "expected {\"definition\""),
+        (PREVIEW, &[JSON], r#"{"definition":"","events":"","join":""}"#, BAD, "unknown field"),
+        (PREVIEW, &[JSON], &cut, BAD, "`events` is not JSON"),
+        (PREVIEW, &[JSON], &faulty, FAULTS, "`faults`"),
+        (PREVIEW, &[JSON], &long, LARGE, "more than 2000 bytes"),
         ("PUT /v1/joins/x", &[], "", TYPE, "application/toml"),
         ("PUT /v1/joins/x", &[JSON], "{}", TYPE, "application/toml"),
         ("PUT /v1/joins/x", &[TOML], "", FAULTS, "`faults`"),
@@ -103,6 +116,9 @@ async fn bodies_of_decisions_and_definitions_that_are_wrong() {
         ("POST /v1/check", &[TOML, ("content-encoding", "br")], "", TYPE, "not encoded"),
     ];
     check_bodies(&pond, &cases).await;
+    let wide = super::served(&[]);
+    let many = preview_of(USERS, &"1\n".repeat(1_001));
+    check_bodies(&wide, &[(PREVIEW, &[JSON], &many, LARGE, "more than 1000 events")]).await;
     let not_utf8 = pond.ask("POST", "/v1/check", &[TOML], vec![0xff]).await;
     check_problem(&not_utf8, BAD, "UTF-8", "a definition in Latin-1");
 }
@@ -112,7 +128,10 @@ async fn paths_and_queries_that_are_wrong() {
     let long = format!("GET /v1/views/users/{}", "k".repeat(1_025));
     let pond = pond().await;
     for (request, expected, says) in [
-        ("GET /", MISSING, "/openapi.json"),
+        ("GET /page", MISSING, "/openapi.json"),
+        ("GET /page/nothing.js", MISSING, "no file `nothing.js`"),
+        ("GET /page/..%2Findex.html", MISSING, "no file"),
+        ("GET /?token=secret", BAD, "takes none"),
         ("GET /v1", MISSING, "/openapi.json"),
         ("GET /v1/views/users/u/", MISSING, "no route"),
         ("GET /v2/joins", MISSING, "no route"),
@@ -132,9 +151,14 @@ async fn paths_and_queries_that_are_wrong() {
         ("DELETE /v1/views/users/nobody", MISSING, "nothing had to go"),
         ("GET /v1/views/users/u?at=yesterday", BAD, "RFC 3339"),
         ("GET /v1/views/users/u?at=-1", BAD, "milliseconds"),
+        ("GET /v1/views/users/u?at=253402300800000", BAD, "milliseconds"),
         ("GET /v1/views/users/u?at=1&explain", BAD, "one of them"),
         ("GET /v1/views/users/u?explain=2", BAD, "true or false"),
         ("GET /v1/views/users/u?at=1&at=2", BAD, "twice"),
+        ("GET /v1/views/users/u?field=name", BAD, "go with `explain`"),
+        ("GET /v1/views/users/u?at=1&limit=1", BAD, "go with `explain`"),
+        ("GET /v1/views/users/u?explain&field=nme", BAD, "the views have `name`, `total`"),
+        ("GET /v1/views/users/u?explain&limit=1001", BAD, "from 1 to 1000"),
         ("GET /v1/views/users?limit=0", BAD, "from 1 to 1000"),
         ("GET /v1/views/users?limit=1001", BAD, "from 1 to 1000"),
         ("GET /v1/views/users?limit=%2B1", BAD, "from 1 to 1000"),
@@ -147,14 +171,20 @@ async fn paths_and_queries_that_are_wrong() {
         ("GET /v1/views/users?where=totl%3E1", BAD, "`total`"),
         ("GET /v1/views/users/u/events?after=1", BAD, "TIMESTAMP/ID"),
         ("GET /v1/views/users/u/events?after=x/1", BAD, "TIMESTAMP/ID"),
+        ("GET /v1/views/users/u/events?order=random", BAD, "oldest or newest"),
         ("GET /v1/late/users?after=1/a", BAD, "`next`"),
         ("GET /v1/late/nobody", MISSING, "no join"),
+        ("GET /v1/duplicates/nobody", MISSING, "no join"),
+        ("GET /v1/duplicates/users?after=1/a", BAD, "`key`, `limit`"),
         ("GET /v1/quarantine/users?after=1", BAD, "hexadecimal"),
         ("GET /v1/quarantine/users/1", MISSING, "lists them"),
         ("GET /v1/changes/users?from=yesterday", BAD, "start or now"),
         ("GET /v1/changes/users?last-event-id=x", BAD, "that the stream gave"),
         ("GET /v1/changes/nobody", MISSING, "no join"),
         ("GET /v1/joins/nobody", MISSING, "no join"),
+        ("GET /v1/joins/nobody/samples", MISSING, "no join"),
+        ("GET /v1/joins/nobody/tails", MISSING, "no join"),
+        ("GET /v1/joins/users/samples?after=now", BAD, "RFC 3339"),
         ("DELETE /v1/joins/nobody", MISSING, "no join"),
         ("DELETE /v1/joins/users?data=maybe", BAD, "keep or delete"),
         ("GET /healthz?verbose", BAD, "takes none"),

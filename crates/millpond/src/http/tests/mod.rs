@@ -3,8 +3,11 @@
 mod bad_requests;
 mod bodies;
 mod changes;
+mod counts;
 mod document;
 mod events;
+mod page;
+mod preview;
 mod queues;
 mod views;
 
@@ -21,7 +24,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::{Hosts, Limits, State, router};
+use super::{Hosts, Limits, Page, State, router};
 use crate::access::Access;
 use crate::service::Service;
 
@@ -104,7 +107,7 @@ fn served_as(definitions: &[&str], limits: Limits, options: Options, prepare: im
     let access = Arc::new(Access::open(dir.path()).unwrap());
     let (stop, stopping) = watch::channel(false);
     let hosts = Hosts::loopback("127.0.0.1:7717".parse().unwrap());
-    let state = State::new(Arc::clone(&service), access, limits, hosts, || LATER, stopping);
+    let state = State::new(Arc::clone(&service), access, limits, hosts, Page::new(Some("users")), || LATER, stopping);
     Pond { router: router(state), service, stop, dir }
 }
 

@@ -1,8 +1,9 @@
 //! The late queue, the quarantine and the joins themselves.
 
+use millpond_store::Options;
 use serde_json::{Value, json};
 
-use super::{Limits, NOW, ORDERS, USERS, created, failed, paid, served, served_with, with_snapshot};
+use super::{LIMITS, Limits, NOW, ORDERS, USERS, created, failed, paid, served, served_as, served_with, with_snapshot};
 
 #[tokio::test]
 async fn late_events_wait_for_a_decision() {
@@ -159,11 +160,45 @@ async fn another_definition_and_another_join_have_other_tags_and_editions() {
 }
 
 #[tokio::test]
+async fn the_newest_repeats_are_told_by_key() {
+    let options = Options { duplicates_bytes_kept: 10_000, ..Options::default() };
+    let pond = served_as(&[USERS], LIMITS, options, |_| {});
+    let none = pond.get("/v1/duplicates/users").await.ok();
+    assert_eq!(none, json!({"duplicates": [], "since": NOW}));
+    let events = [paid("1", NOW, "u", "1"), paid("2", NOW, "v", "1")];
+    for _ in 0..2 {
+        pond.put("/v1/events/users", &events).await;
+    }
+    let entry = |key: &str, id: &str| json!({"key": key, "position": format!("{NOW}/{id}"), "received_at": NOW});
+    let all = pond.get("/v1/duplicates/users").await.ok();
+    assert_eq!(all["duplicates"], json!([entry("v", "2"), entry("u", "1")]));
+    for path in ["/v1/duplicates/users?key=v", "/v1/duplicates/users?limit=1"] {
+        assert_eq!(pond.get(path).await.ok()["duplicates"], json!([entry("v", "2")]), "{path}");
+    }
+    pond.ask("DELETE", "/v1/views/users/v", &[], "").await.ok();
+    assert_eq!(pond.get("/v1/duplicates/users").await.ok()["duplicates"], json!([entry("u", "1")]));
+}
+
+#[tokio::test]
 async fn a_definition_is_checked_without_storing_it() {
     let pond = served(&[USERS]);
     let check =
         async |toml: &str| pond.ask("POST", "/v1/check", &[("content-type", "text/plain")], toml.to_owned()).await;
-    assert_eq!(check(ORDERS).await.ok()["fields"], json!([{"name": "payments", "fold": "count"}]));
+    let told = check(ORDERS).await.ok();
+    assert_eq!(told["keys"], json!([{"type": "paid", "paths": ["order"]}]));
+    assert_eq!(told["fields"], json!([{"name": "payments", "fold": "count", "of": ["paid"]}]));
+    let more = r#"first = { first = "amount", of = "paid", where = "event.amount > 9", default = { none = [1] } }
+last = { list = "amount", of = "paid", last = 3 }
+"#;
+    let told = check(&format!("{ORDERS}{more}")).await.ok();
+    assert_eq!(
+        told["fields"][1],
+        json!({"name": "first", "fold": "first", "of": ["paid"], "value": "amount", "where": "event.amount > 9", "default": {"none": [1]}})
+    );
+    assert_eq!(
+        told["fields"][2],
+        json!({"name": "last", "fold": "list", "of": ["paid"], "value": "amount", "bound": 3})
+    );
     assert_eq!(pond.get("/v1/joins/orders").await.status.as_u16(), 404);
     let bad = check("name = \"x\"\n[key]\na = 1\n").await;
     assert_eq!(bad.status.as_u16(), 422);

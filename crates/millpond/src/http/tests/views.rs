@@ -87,6 +87,40 @@ async fn a_view_is_explained_by_its_snapshot_and_its_events() {
 }
 
 #[tokio::test]
+async fn one_field_is_explained_by_its_newest_events() {
+    let pond = served(&[USERS]);
+    let events: Vec<String> = (1..=9).map(|n| paid(&format!("e{n}"), NOW + n, "u", "1")).collect();
+    pond.put("/v1/events/users", &events).await;
+    let told = pond.get("/v1/views/users/u?explain&field=total&limit=2").await.ok();
+    let fields = told["fields"].as_array().unwrap();
+    assert_eq!((fields.len(), &fields[0]["field"], &told["tail"]), (1, &json!("total"), &json!(9)));
+    let ids: Vec<&str> = fields[0]["events"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap()).collect();
+    assert_eq!((ids.as_slice(), &fields[0]["shows"]), (["e8", "e9"].as_slice(), &json!(9)));
+    let all = pond.get("/v1/views/users/u?explain").await.ok();
+    assert_eq!((all["fields"][1]["events"].as_array().unwrap().len(), &all["fields"][0]["shows"]), (9, &json!(0)));
+}
+
+#[tokio::test]
+async fn history_is_told_from_its_end_too() {
+    let pond = served(&[USERS]);
+    let events: Vec<String> = (10..50).map(|n| paid(&format!("e{n}"), NOW + n, "u", "1")).collect();
+    pond.put("/v1/events/users", &events).await;
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = pond.get(&format!("/v1/views/users/u/events?order=newest&limit=17{after}")).await.ok();
+        found.extend(page["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    let all: Vec<String> = (10..50).rev().map(|n| format!("e{n}")).collect();
+    assert_eq!(found, all);
+    let oldest = pond.get("/v1/views/users/u/events?order=oldest&limit=1").await.ok();
+    assert_eq!(oldest["events"][0]["id"], "e10");
+}
+
+#[tokio::test]
 async fn history_is_told_in_pages_and_says_what_is_gone() {
     let pond = served(&[USERS]);
     with_snapshot(&pond, "u").await;

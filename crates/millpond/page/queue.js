@@ -1,0 +1,79 @@
+// A queue of what waits for a decision: choose one, many or all, and decide, after a question.
+
+import { button, confirmed, counted, h, replace, say, table, trying } from "/page/dom.js";
+
+const PAGE = 50;
+
+/**
+ * `load(after)` gives `{entries, next}`; `row(entry)` the cells of one; `decisions` are `{verb, did, grave, ask(count), one(entry), all()}`,
+ * whose functions give how many were done.
+ */
+export function queue({ caption, empty, heads, load, row, name, decisions }) {
+  const list = h("div", {});
+  const tools = h("div", { class: "row tools", role: "group", "aria-label": "Decide" });
+  const pages = h("div", { class: "row" });
+  const element = h("div", {}, tools, list, pages);
+  let entries = [];
+  let chosen = new Set();
+  let before = [];
+  let after;
+  let next;
+
+  const reload = async () => {
+    const page = await load(after, PAGE);
+    if (page.entries.length === 0 && before.length > 0) {
+      after = before.pop();
+      return reload();
+    }
+    ({ entries, next } = page);
+    chosen = new Set();
+    return draw();
+  };
+
+  const draw = () => {
+    const all = h("input", { type: "checkbox", "aria-label": "Choose all of this page", onchange: () => {
+      chosen = new Set(all.checked ? entries : []);
+      boxes.forEach((box) => { box.checked = all.checked; });
+      drawTools();
+    } });
+    const boxes = entries.map((entry) => h("input", { type: "checkbox", "aria-label": `Choose ${name(entry)}`, onchange: (event) => {
+      if (event.target.checked) chosen.add(entry);
+      else chosen.delete(entry);
+      all.checked = chosen.size === entries.length;
+      drawTools();
+    } }));
+    const rows = entries.map((entry, index) => h("tr", {}, h("td", {}, boxes[index]), row(entry)));
+    if (rows.length === 0) replace(list, h("p", { class: "empty" }, empty));
+    else replace(list, table(`${caption}${before.length > 0 ? `, page ${before.length + 1}` : ""}`, [h("th", { scope: "col" }, all), ...heads], rows));
+    replace(pages, before.length > 0 && button("Back", () => trying(() => { after = before.pop(); return reload(); })),
+      next !== undefined && button("Next", () => trying(() => { before.push(after); after = next; return reload(); })));
+    drawTools();
+  };
+
+  const drawTools = () => replace(tools, decisions.flatMap(({ verb, did, grave, ask, one, all }) => {
+    const kind = { class: grave ? "grave" : "", disabled: chosen.size === 0 };
+    const some = button(`${verb} chosen (${chosen.size})`, () => decide(verb, did, ask(chosen.size), async () => {
+      let done = 0;
+      for (const entry of chosen) done += await one(entry);
+      return done;
+    }), kind);
+    const every = button(`${verb} all`, () => decide(verb, did, ask(undefined), all), { class: kind.class, disabled: entries.length === 0 });
+    return [some, every];
+  }));
+
+  const decide = async (verb, did, question, work) => {
+    if (!(await confirmed(`${verb}?`, question, verb))) return;
+    await trying(async () => {
+      try {
+        const done = await work();
+        say(typeof done === "number" ? `${did}: ${counted(done, "entry", "entries")}.` : done);
+      } finally {
+        before = [];
+        after = undefined;
+        await reload();
+      }
+    });
+  };
+
+  return { element, reload };
+}
