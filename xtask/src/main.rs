@@ -4,6 +4,7 @@
 mod aws;
 mod dependencies;
 mod fuzz;
+mod page;
 mod peers;
 mod planted;
 mod prove;
@@ -20,13 +21,14 @@ fn main() -> Result<()> {
         Some("check") => check(),
         Some("dependencies") => dependencies::check(),
         Some("aws") => aws::check(&args.collect::<Vec<_>>()),
+        Some("page") => page::check(&args.collect::<Vec<_>>()),
         Some("peers") => peers::check(&args.collect::<Vec<_>>()),
         Some("planted") => planted::check(&args.collect::<Vec<_>>()),
         Some("prove") => prove::check(&args.collect::<Vec<_>>()),
         Some("schedules") => schedules::check(&args.collect::<Vec<_>>()),
         Some("fuzz") => fuzz::check(&args.collect::<Vec<_>>()),
         _ => bail!(
-            "usage: cargo xtask check | dependencies | aws [SCRIPT]… | peers [SCRIPT]… | planted [--seconds N] [BUG]… | \
+            "usage: cargo xtask check | dependencies | aws [SCRIPT]… | peers [SCRIPT]… | page [shots DIR | measure] | planted [--seconds N] [BUG]… | \
              schedules [--iterations N] | fuzz [--seconds N] [--seed N] [TARGET]… | \
              prove [--minutes N]"
         ),
@@ -34,7 +36,7 @@ fn main() -> Result<()> {
 }
 
 /// What has to hold before a change is taken: format, lints, dependency rules, tests, a deployment,
-/// what clients of others make of the server, and a short form of the proof.
+/// what clients of others make of the server, a walk through the page, and a short form of the proof.
 fn check() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     dependencies::check()?;
@@ -42,6 +44,7 @@ fn check() -> Result<()> {
     cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])?;
     aws::check(&[])?;
     peers::check(&[])?;
+    page::check(&[])?;
     prove::check(&["--minutes".to_owned(), "1".to_owned()])
 }
 

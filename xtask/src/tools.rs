@@ -10,6 +10,7 @@ use crate::cargo;
 
 /// What the pinned packages ask for.
 const PYTHON_MIN: (u32, u32) = (3, 10);
+pub(crate) const NODE_MIN: (u32, u32) = (20, 0);
 
 /// Builds the programs, as the tests do: alone they would have other features, and with them all that they build upon.
 pub(crate) fn programs() -> Result<()> {
@@ -53,6 +54,25 @@ pub(crate) fn venv(python: &Path, sources: &Path, made: &Path) -> Result<PathBuf
         mark_current(&list, &folder)?;
     }
     Ok(own)
+}
+
+/// A folder with the Node modules of a folder's list, and all its files beside them.
+pub(crate) fn modules(sources: &Path, folder: &Path, who: &str) -> Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    for entry in fs::read_dir(sources)? {
+        let path = entry?.path();
+        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
+            fs::copy(&path, folder.join(name))?;
+        }
+    }
+    let list = sources.join("package-lock.json");
+    if !is_current(&list, folder) {
+        let quiet = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+        run(Command::new("npm").args(quiet).current_dir(folder))
+            .with_context(|| format!("the Node packages of {who} cannot be installed: is npm there?"))?;
+        mark_current(&list, folder)?;
+    }
+    Ok(folder.to_owned())
 }
 
 /// Whether a folder was made from a list as it is now.
