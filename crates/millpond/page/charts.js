@@ -79,7 +79,9 @@ function options(place, lines, shown) {
     cursor: { drag: { x: false, y: false } },
     legend: { live: true },
     scales: { x: { range: (plot, first, last) => [last - HOUR_MS / 1000, last] }, y: { range: (plot, least, most) => [0, Math.max(most, 1) * 1.05] } },
-    axes: [axis, { ...axis, size: 64, values: (plot, marks) => marks.map((mark) => shown(mark)) }],
+    // As all times of the page: in UTC, by 24 hours.
+    tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    axes: [{ ...axis, values: (plot, marks) => marks.map((mark) => new Date(mark * 1000).toISOString().slice(11, 16)) }, { ...axis, size: 64, values: (plot, marks) => marks.map((mark) => shown(mark)) }],
     series: [{ label: "at", value: "{HH}:{mm}:{ss}" }, ...lines.map(([, label], index) => ({
       label, stroke: colour(`--hue-${index}`), width: 1.5, points: { show: false }, value: (plot, value) => (value === null || value === undefined ? "–" : shown(value)),
     }))],

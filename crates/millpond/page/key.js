@@ -8,7 +8,7 @@ import { line, lines, shownValue } from "/page/value.js";
 
 const EVENTS = 100;
 const CAUSES = 100;
-const CAUSES_SHOWN = 12;
+const CAUSES_SHOWN = 6;
 /** Folds to which each event adds something. */
 const ADDING = new Set(["count", "sum", "avg"]);
 const SHOW_EVERY_MS = 250;
@@ -221,6 +221,7 @@ function why(told, field, goTo) {
   const held = snapshot && h("li", {}, "The snapshot, which holds ", counted(snapshot.events, "event"), " through ", time(Number(snapshot.through.split("/")[0])), ", gives ", h("strong", {}, line(snapshot.value)), ".");
   const adds = ADDING.has(told.fold);
   const after = snapshot ? " after it" : "";
+  const sum = told.fold === "count" && snapshot && shows > 0 && h("li", {}, "So it is ", h("strong", {}, `${line(snapshot.value)} + ${number(shows)}`), ".");
   const tail = values === 0 ? `No event${after} gives it a value.`
     : adds ? `${counted(shows, "event")}${after} ${shows === 1 ? "adds" : "add"} to it.`
     : `Of ${counted(values, "event")}${after} that gave a value, ${number(shows)} ${shows === 1 ? "shows" : "show"} in it.`;
@@ -230,7 +231,7 @@ function why(told, field, goTo) {
   const rest = shows - newest.length;
   return [
     h("p", { class: "answer" }, h("strong", {}, field.name), " is ", h("strong", {}, line(value)), `: ${rule(field)}.`),
-    h("ul", {}, held, h("li", {}, tail), nothing),
+    h("ul", {}, held, h("li", {}, tail), sum, nothing),
     causes.length > 0 && table(rest > 0 ? `The newest ${newest.length} of these ${number(shows)}` : "These events", ["Happened", "Type", "Id", "Gives", ""], causes),
   ];
 }
