@@ -110,8 +110,13 @@ test("a time is dragged, and the view is what it was", () => walked({}, async ({
   await page.keyboard.press("Home");
   await page.getByText(/^As it was at 2025-10-09/).waitFor();
   await page.getByText("now 4", { exact: true }).waitFor();
+  const before = await slider.inputValue();
+  await page.keyboard.press("ArrowRight");
+  assert.ok(Number(await slider.inputValue()) - Number(before) > SECOND, "an arrow moves by more than nobody sees");
   await page.keyboard.press("End");
-  await page.getByText("now 4", { exact: true }).waitFor({ state: "detached" });
+  await page.getByText(/^As it was at 2025-10-09 09:24:20/).waitFor();
+  const row = page.getByRole("row").filter({ has: page.getByRole("button", { name: "recentOrderCount" }) });
+  await row.getByRole("cell", { name: "4", exact: true }).waitFor();
   await page.getByRole("button", { name: "Back to now" }).click();
   await page.getByText(/^As it was at 2025-10-09/).waitFor({ state: "detached" });
 }));
@@ -122,11 +127,15 @@ test("late events: one is accepted, one dropped, and nothing without a question"
   await box.check();
   await page.getByRole("button", { name: "Accept chosen (1)" }).click();
   await page.getByRole("dialog").getByText("for ever").waitFor();
+  const posted = [];
+  page.on("request", (request) => request.method() === "POST" && posted.push(request.url()));
   await page.keyboard.press("Escape");
-  assert.equal((await server.get(`/v1/late/${JOIN}`)).late.length, 2);
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.deepEqual(posted, []);
   await page.getByRole("button", { name: "Accept chosen (1)" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Accept" }).click();
   await page.getByRole("status").getByText("for ever: 1 entry").waitFor();
+  await page.waitForFunction(() => document.activeElement.matches(".scroll"));
   assert.equal((await server.get(`/v1/views/${JOIN}/user-1`)).recentOrderCount, 5);
   await page.getByRole("button", { name: "Drop all" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Drop" }).click();
@@ -160,6 +169,7 @@ test("the workbench: faults while one types, views when there are none, and noth
   const right = await toml.inputValue();
   await toml.fill(right.replace("{ count =", "{ cuont ="));
   await page.getByText("did you mean `count`?").waitFor();
+  await accessible(page, "the workbench with a fault");
   await page.getByRole("button", { name: /^Line 14, column/ }).click();
   assert.equal(await page.evaluate(() => document.activeElement.value.slice(0, document.activeElement.selectionStart).split("\n").length), 14);
   await toml.fill(right);
@@ -170,6 +180,11 @@ test("the workbench: faults while one types, views when there are none, and noth
   await page.getByRole("region", { name: "Events", exact: true }).getByText("invalid-json").waitFor();
   const after = await server.get(`/v1/joins/${JOIN}/stats`);
   assert.deepEqual([after.received, after.keys], [before.received, before.keys]);
+  // What was typed is there when one comes back.
+  await go(`#/join/${JOIN}/late`);
+  await heading(page, /^Late/);
+  await page.goBack();
+  await views.getByRole("rowheader", { name: "w" }).waitFor();
 }));
 
 test("try it: each button sends an event, and says what became of it", () => walked({}, async ({ page, go }) => {
@@ -224,10 +239,14 @@ test("a key's snapshot, trim and erasure by hand", () => walked({ forgives: [/40
 
 test("texts of others are shown as texts", () => walked({}, async ({ page, go }) => {
   const calm = async () => assert.equal(await page.evaluate(() => document.querySelectorAll("main img, main script").length), 0);
-  for (const hash of [`#/join/${JOIN}/keys`, key(EVIL), `#/join/${JOIN}/late`, `#/join/${JOIN}/quarantine`]) {
+  await go(`#/join/${JOIN}/keys`);
+  await page.getByRole("link", { name: EVIL }).waitFor();
+  await calm();
+  for (const hash of [key(EVIL), `#/join/${JOIN}/late`, `#/join/${JOIN}/quarantine`]) {
     await go(hash);
-    await page.getByText("<img src=x").first().waitFor({ state: "attached" });
+    await page.locator("main summary").first().waitFor();
     for (const summary of await page.locator("main summary").all()) await summary.click();
+    await page.getByText("<img src=x").first().waitFor();
     await calm();
   }
   await go(`#/join/${JOIN}/workbench`);
@@ -321,3 +340,92 @@ test("without a join, and without events, the page says what to do", async () =>
     await server.stop();
   }
 });
+
+/** A key with more events than a page of its history. */
+async function long(server) {
+  const now = Date.now();
+  await server.send(JOIN, Array.from({ length: 250 }, (_, index) => ({ id: `l-${String(index).padStart(3, "0")}`, type: "order-submitted", timestamp: now - index * SECOND, order: { userId: "long" } })));
+}
+
+test("a long history is read page by page, however quick the clicks are, and all of it lights up", () => walked({}, async ({ page, go, server }) => {
+  await long(server);
+  await go(`${key("long")}?field=recentOrderCount`);
+  await page.getByText("250 events add to it.").waitFor();
+  const [newer, older] = ["Newer", "Older"].map((name) => page.getByRole("button", { name, exact: true }));
+  const first = page.locator("table.events tbody tr").first();
+  await first.getByText("l-000").waitFor();
+  await older.focus();
+  await page.keyboard.press("Enter");
+  await first.getByText("l-100").waitFor();
+  assert.equal(await page.locator("tr.lit").count(), 100);
+  assert.ok(await older.evaluate((button) => button === document.activeElement), "the button stays in hand");
+  await page.evaluate(() => {
+    const press = [...document.querySelectorAll("button")].find((button) => button.textContent === "Older");
+    for (let time = 0; time < 3; time += 1) press.click();
+  });
+  await first.getByText("l-200").waitFor();
+  assert.ok(await older.isDisabled());
+  for (const id of ["l-100", "l-000"]) {
+    await newer.click();
+    await first.getByText(id).waitFor();
+  }
+  assert.ok(await newer.isDisabled());
+}));
+
+test("what is held still is the table, and not the value and its reasons", () => walked({}, async ({ page, go, server }) => {
+  await long(server);
+  await go(`${key("long")}?field=recentOrderCount`);
+  await page.getByText("250 events add to it.").waitFor();
+  await page.locator("table.events summary").first().click();
+  await server.send(JOIN, [{ id: "more", type: "order-submitted", timestamp: Date.now(), order: { userId: "long" } }]);
+  await page.getByText("251 events add to it.").waitFor();
+  await page.getByRole("button", { name: "Show the newest" }).click();
+  await page.locator("tr[data-position$='/more']").waitFor();
+}));
+
+test("a tab that nobody looks at leaves its connection to others, and comes back", () => walked({}, async ({ page, go, server }) => {
+  await go(`${key("many-003")}`);
+  const sign = page.locator(".live");
+  await sign.getByText("live", { exact: true }).waitFor();
+  const look = (isHidden) => page.evaluate((isHidden) => {
+    Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, isHidden);
+  await look(true);
+  await sign.getByText("not connected").waitFor();
+  await server.send(JOIN, [{ id: "away-1", type: "order-submitted", timestamp: Date.now(), order: { userId: "many-003" } }]);
+  await look(false);
+  await sign.getByText("live", { exact: true }).waitFor();
+  const row = page.getByRole("row").filter({ has: page.getByRole("button", { name: "recentOrderCount" }) });
+  await row.getByRole("cell", { name: "1", exact: true }).waitFor();
+}));
+
+test("a question is gone when one goes elsewhere", () => walked({}, async ({ page, go }) => {
+  await go(`#/join/${JOIN}/keys`);
+  await heading(page, /^Keys/);
+  await go(`#/join/${JOIN}/late`);
+  await page.getByRole("button", { name: "Accept all" }).click();
+  await page.getByRole("dialog").waitFor();
+  await page.goBack();
+  await heading(page, /^Keys/);
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+}));
+
+test("odd addresses are answered", () => walked({ forgives: [/404/] }, async ({ page, go, server }) => {
+  const odd = ["a/b", "a?b#c d", "100 %", "üñ💥"];
+  await server.send(JOIN, odd.map((id, index) => ({ id: `odd-${index}`, type: "user-loggedIn", timestamp: Date.now(), user: { id } })));
+  for (const name of odd) {
+    await go(key(name));
+    await page.getByRole("heading", { level: 1, name }).waitFor();
+  }
+  await go(`#/join/${JOIN}/key/a/b`);
+  await page.getByRole("heading", { level: 1, name: "a/b" }).waitFor();
+  await go(`#/join/${JOIN}/key`);
+  await heading(page, /^Keys/);
+  await go(`#/join/${JOIN}/nothing`);
+  await heading(page, "There is no screen nothing");
+  await go(key(".."));
+  await page.getByRole("alert").getByText("cannot be part of an address").waitFor();
+  await go("#/join/%E0%A4%A/key/%E0%A4%A");
+  await heading(page, /There is no join/);
+}));

@@ -33,6 +33,8 @@ export function hasToken() {
 
 /** A path of the API; each part is escaped. */
 export function path(...parts) {
+  const dots = parts.find((part) => part === "." || part === "..");
+  if (dots !== undefined) throw new Error(`the key ${dots} cannot be part of an address, since browsers fold it; use millpond view`);
   return `/v1/${parts.map(encodeURIComponent).join("/")}`;
 }
 
@@ -109,8 +111,13 @@ export async function getText(url) {
 export async function follow(join, query, { change, reset, state }, signal) {
   let last;
   while (!signal.aborted) {
+    await looked(signal);
+    // A browser has few connections to a server, for all its tabs: those that nobody looks at need none.
+    const hidden = new AbortController();
+    const hide = () => document.hidden && hidden.abort();
+    document.addEventListener("visibilitychange", hide);
     try {
-      const answer = await send("GET", path("changes", join), { query: { ...query, "last-event-id": last }, signal });
+      const answer = await send("GET", path("changes", join), { query: { ...query, "last-event-id": last }, signal: AbortSignal.any([signal, hidden.signal]) });
       state(true);
       for await (const event of events(answer.body)) {
         last = event.id ?? last;
@@ -119,10 +126,25 @@ export async function follow(join, query, { change, reset, state }, signal) {
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof Problem && error.status < 500) throw error;
+      if (error instanceof Problem && error.status < 500) {
+        state(false);
+        throw error;
+      }
+    } finally {
+      document.removeEventListener("visibilitychange", hide);
     }
     state(false);
-    await new Promise((done) => setTimeout(done, RETRY_MS));
+    if (!hidden.signal.aborted) await new Promise((done) => setTimeout(done, RETRY_MS));
+  }
+}
+
+/** Waits until somebody looks at the page, or has left it. */
+async function looked(signal) {
+  while (document.hidden && !signal.aborted) {
+    await new Promise((done) => {
+      document.addEventListener("visibilitychange", done, { once: true });
+      signal.addEventListener("abort", done, { once: true });
+    });
   }
 }
 

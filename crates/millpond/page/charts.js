@@ -31,16 +31,20 @@ export function charts(samples, signal) {
   const columns = Object.keys(samples).filter((name) => Array.isArray(samples[name]));
   const kept = Math.ceil(HOUR_MS / samples.every_ms) + 1;
   const draw = () => drawn.forEach(({ update }) => update(samples));
+  const redraw = () => {
+    drawn.forEach(({ forget }) => forget());
+    draw();
+  };
   const add = (more) => {
     for (const name of columns) samples[name] = samples[name].concat(more[name] ?? []).slice(-kept);
     if (more.at.length > 0) draw();
   };
   // Colours are drawn, not styled: another theme draws them anew.
-  addEventListener("themed", draw, { signal });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
+  addEventListener("themed", redraw, { signal });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw, { signal });
   // The width is known once it is on the page.
   const element = h("div", { class: "charts" }, drawn.map(({ element }) => element));
-  const resized = new ResizeObserver(draw);
+  const resized = new ResizeObserver(redraw);
   resized.observe(element);
   signal.addEventListener("abort", () => resized.disconnect());
   return { element, add, last: () => samples.at.at(-1) };
@@ -55,12 +59,17 @@ function one({ title, shown, value, lines }, signal) {
   const update = (samples) => {
     const rows = value ? value(samples) : lines.map(([name]) => steps(samples, name));
     text(words, lines.map(([, name], index) => told(name, rows[index], shown)).join("; "));
+    const drawn = [samples.at.map((at) => at / 1000), ...rows];
     if (place.clientWidth === 0) return;
-    plot?.destroy();
-    replace(place);
-    plot = new window.uPlot(options(place, lines, shown), [samples.at.map((at) => at / 1000), ...rows], place);
+    if (plot) plot.setData(drawn);
+    else plot = new window.uPlot(options(place, lines, shown), drawn, place);
   };
-  return { element, update };
+  const forget = () => {
+    plot?.destroy();
+    plot = undefined;
+    replace(place);
+  };
+  return { element, update, forget };
 }
 
 function told(name, values, shown) {

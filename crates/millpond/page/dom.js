@@ -48,6 +48,23 @@ export function table(caption, heads, rows, attributes = {}) {
   return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: 0 }, whole);
 }
 
+/** What is made when it is opened, and not before: bodies are large, and few are looked at. */
+export function later(summary, make) {
+  const details = h("details", { ontoggle: () => details.childElementCount === 1 && details.append(make()) }, h("summary", {}, summary));
+  return details;
+}
+
+const nameOf = (element) => element.getAttribute("aria-label") ?? element.textContent;
+
+/** Redraws a part, and leaves the focus where it was: on what has the same name, or else on `other`. */
+export function redrawn(part, draw, other) {
+  const held = part.contains(document.activeElement) ? nameOf(document.activeElement) : undefined;
+  draw();
+  if (held === undefined || (part.contains(document.activeElement) && !document.activeElement.disabled)) return;
+  const again = [...part.querySelectorAll("a, button, input")].find((one) => nameOf(one) === held && !one.disabled);
+  (again ?? other())?.focus();
+}
+
 /** A button. */
 export function button(label, onclick, attributes = {}) {
   return h("button", { type: "button", onclick, ...attributes }, label);
@@ -57,7 +74,10 @@ const status = () => document.getElementById("status");
 
 /** Says what was done, or what went wrong; read out by screen readers. */
 export function say(message, isWrong = false) {
-  const line = h("p", { class: isWrong ? "wrong" : "" }, message, button("×", () => line.remove(), { "aria-label": "Close this message" }));
+  const line = h("p", { class: isWrong ? "wrong" : "" }, message, button("×", () => {
+    line.remove();
+    document.getElementById("main").focus();
+  }, { "aria-label": "Close this message" }));
   replace(status(), line);
 }
 
@@ -78,7 +98,11 @@ export function confirmed(title, what, verb) {
     const go = button(verb, () => dialog.close("go"), { class: "grave" });
     const dialog = h("dialog", { "aria-labelledby": "asked" }, h("h2", { id: "asked" }, title), h("p", {}, what),
       h("div", { class: "row" }, cancel, go));
+    // It asks about what is shown: who goes elsewhere has not said yes.
+    const leave = () => dialog.close();
+    addEventListener("hashchange", leave, { once: true });
     dialog.addEventListener("close", () => {
+      removeEventListener("hashchange", leave);
       dialog.remove();
       answer(dialog.returnValue === "go");
     });
@@ -135,8 +159,9 @@ export function moment(ms) {
   return date.toISOString().replace("T", " ").replace(".000Z", "Z").replace("Z", " UTC");
 }
 
-/** A moment as an element. */
-export function time(ms) {
+/** A moment as an element; where a heading says so, without its zone. */
+export function time(ms, isShort = false) {
   const date = new Date(ms);
-  return h("time", { datetime: Number.isNaN(date.getTime()) ? null : date.toISOString() }, moment(ms));
+  const shown = isShort ? moment(ms).replace(" UTC", "") : moment(ms);
+  return h("time", { datetime: Number.isNaN(date.getTime()) ? null : date.toISOString() }, shown);
 }

@@ -1,7 +1,7 @@
 // One key: its document, live; why each field is what it is; its history; and what it was at a time.
 
 import { follow, get, path, post, remove } from "/page/api.js";
-import { button, confirmed, counted, h, moment, number, replace, say, span, table, text, time, trying } from "/page/dom.js";
+import { button, confirmed, counted, h, later, moment, number, redrawn, replace, say, span, table, text, time, trying } from "/page/dom.js";
 import { rule } from "/page/definition.js";
 import { legend, timeline } from "/page/timeline.js";
 import { line, lines, shownValue } from "/page/value.js";
@@ -11,6 +11,7 @@ const CAUSES = 100;
 const CAUSES_SHOWN = 6;
 /** Folds to which each event adds something. */
 const ADDING = new Set(["count", "sum", "avg"]);
+const STEPS = 200;
 const SHOW_EVERY_MS = 250;
 const LOOK_EVERY_MS = 1_500;
 
@@ -19,24 +20,34 @@ export async function show(content, { join, link, subject: key, params, signal, 
   const state = { field: params.get("field") ?? undefined, after: undefined, before: [], asOf: undefined, isStale: false };
   const parts = { document: documentOf(join, choose), why: whyOf(place, goTo), history: historyOf(place, state, { turn, pick, newest }) };
   const heading = headingOf(place, load);
+  let asked = Promise.resolve();
+  let isTurning = false;
   await load();
   replace(content, heading.element, h("div", { class: "halves" }, parts.document.element, parts.why.element), parts.history.element);
   if (state.field !== undefined) choose(state.field);
   live();
 
-  /** Everything that is shown, of about one moment. */
-  async function load() {
-    const [explained, page, late, repeats] = await Promise.all([
-      get(place.view, { explain: true, limit: CAUSES }, signal),
+  /** What is shown, of about one moment; one look after the other, so that none overwrites a later one. */
+  function load(withHistory = true) {
+    asked = asked.catch(() => {}).then(() => look(withHistory));
+    return asked;
+  }
+
+  async function look(withHistory) {
+    const explaining = get(place.view, { explain: true, limit: CAUSES }, signal);
+    const history = withHistory ? [
       get(`${place.view}/events`, { order: "newest", after: state.after, limit: EVENTS }, signal),
       get(path("late", join.name), { key, limit: EVENTS }, signal),
       get(path("duplicates", join.name), { key, limit: EVENTS }, signal),
-    ]);
-    Object.assign(state, { explained, page, late: late.late, repeats: repeats.duplicates, isStale: false });
+    ] : [];
+    const [explained, page, late, repeats] = await Promise.all([explaining, ...history]);
+    state.explained = explained;
     heading.update(explained);
     parts.why.update(explained, state.field);
-    if (state.asOf === undefined) parts.document.now(explained);
-    await parts.history.update(state);
+    parts.document.learn(ofFields(explained), explained.version);
+    if (!withHistory) return;
+    Object.assign(state, { page, late, repeats: repeats.duplicates });
+    parts.history.update(state);
   }
 
   function choose(field) {
@@ -47,18 +58,30 @@ export async function show(content, { join, link, subject: key, params, signal, 
     parts.history.update(state);
   }
 
+  /** Another page of the history, of now: one at a time, however quick the clicks are. */
   async function turn(move) {
+    if (isTurning) return;
+    isTurning = true;
+    const { after, before } = state;
+    state.before = [...before];
+    move(state);
+    if (state.asOf !== undefined) pick(undefined);
     await trying(async () => {
-      move(state);
-      await load();
+      try {
+        await load();
+      } catch (error) {
+        Object.assign(state, { after, before });
+        throw error;
+      }
     });
+    isTurning = false;
   }
 
   /** The page of the history that ends with an event. */
-  function goTo(position) {
+  async function goTo(position) {
     // Positions are ordered by time first: a place just behind it.
-    const [timestamp] = position.split("/");
-    return turn((state) => { state.before = [undefined]; state.after = `${Number(timestamp) + 1}/`; }).then(() => parts.history.point(position));
+    await turn((state) => { state.before = [undefined]; state.after = `${stamp(position) + 1}/`; });
+    parts.history.point(position);
   }
 
   function newest() {
@@ -68,7 +91,7 @@ export async function show(content, { join, link, subject: key, params, signal, 
   /** The view as it was; without a time, as it is. */
   function pick(asOf) {
     state.asOf = asOf;
-    if (asOf === undefined) parts.document.now(state.explained);
+    if (asOf === undefined) parts.document.back();
     parts.history.mark(state);
     if (asOf !== undefined) was();
   }
@@ -79,15 +102,15 @@ export async function show(content, { join, link, subject: key, params, signal, 
     state.isAsking = true;
     try {
       while (state.asOf !== undefined && state.answered !== state.asOf) {
-        const asked = state.asOf;
+        const at = state.asOf;
         try {
-          const document = await get(place.view, { at: asked }, signal);
-          if (state.asOf !== undefined) parts.document.then(document, asked);
+          const document = await get(place.view, { at }, signal);
+          if (state.asOf !== undefined) parts.document.then(document, at);
         } catch (error) {
           if (error.name === "AbortError") return;
-          if (state.asOf !== undefined) parts.document.none(error.message, asked);
+          if (state.asOf !== undefined) parts.document.none(error.message, at);
         }
-        state.answered = asked;
+        state.answered = at;
       }
     } finally {
       state.isAsking = false;
@@ -96,30 +119,43 @@ export async function show(content, { join, link, subject: key, params, signal, 
   }
 
   function live() {
-    let change;
+    let newest;
+    let timer;
     let shownAt = 0;
-    const showChange = () => {
-      if (change === undefined || state.asOf !== undefined || signal.aborted) return;
-      parts.document.change(change);
-      change = undefined;
+    const showNewest = () => {
+      timer = undefined;
       shownAt = performance.now();
+      if (!signal.aborted) parts.document.learn(newest.document, newest.version);
     };
-    const changed = (next) => {
-      if (next.document === null) {
+    const changed = (change) => {
+      if (change.document === null) {
         say(`${key} was erased.`);
         location.hash = link(join.name, "keys");
         return;
       }
-      if (change === undefined) setTimeout(showChange, Math.max(0, SHOW_EVERY_MS - (performance.now() - shownAt)));
-      change = next;
+      newest = change;
       state.isStale = true;
+      timer ??= setTimeout(showNewest, Math.max(0, SHOW_EVERY_MS - (performance.now() - shownAt)));
     };
     trying(() => follow(join.name, { key }, { change: changed, reset: () => { state.isStale = true; }, state: heading.live }, signal));
     every(LOOK_EVERY_MS, async () => {
-      if (state.isStale && state.asOf === undefined && !parts.history.isHeld()) await load();
-      else if (state.isStale) parts.history.offer();
+      if (!state.isStale) return;
+      state.isStale = false;
+      const isHeld = state.asOf !== undefined || parts.history.isHeld();
+      try {
+        await load(!isHeld);
+      } catch (error) {
+        state.isStale = true;
+        throw error;
+      }
+      if (isHeld) parts.history.offer();
     });
   }
+}
+
+/** A document's fields, as an explanation has them. */
+function ofFields({ key, fields }) {
+  return { id: key, ...Object.fromEntries(fields.map(({ field, value }) => [field, value])) };
 }
 
 function headingOf({ join, link, key, view }, load) {
@@ -168,7 +204,9 @@ function documentOf(join, choose) {
   });
   const element = h("section", { "aria-label": "View" }, h("h2", {}, "View"), note, table("Choose a field to see why it is what it is", ["Field", "Value", "Is"], rows, { class: "fields" }),
     h("details", {}, h("summary", {}, "As JSON"), raw));
-  let present = {};
+  let present;
+  let version = -1;
+  let isThen = false;
   const draw = (document, compared) => {
     for (const [name, { value }] of cells) {
       const isOther = compared !== undefined && line(document?.[name]) !== line(compared[name]);
@@ -177,23 +215,30 @@ function documentOf(join, choose) {
     }
     text(raw, document === undefined ? "" : lines(document));
   };
-  const show = (document) => {
-    // Redrawn only where it is another: who reads or marks a text is left in peace.
-    if (line(document) !== line(present) || note.textContent !== "") draw(document);
-    present = document;
-    text(note, "");
-  };
   return {
     element,
-    now: ({ key, fields }) => show({ ...(present.id === undefined ? { id: key } : present), ...Object.fromEntries(fields.map(({ field, value }) => [field, value])) }),
-    change: ({ document }) => show(document),
+    /** A document of a version; older ones than the one that is known are nothing new. */
+    learn: (document, itsVersion) => {
+      if (itsVersion < version) return;
+      // Redrawn only where it is another: who reads or marks a text is left in peace.
+      const isOther = line(document) !== line(present);
+      [present, version] = [document, itsVersion];
+      if (isOther && !isThen) draw(document);
+    },
     then: (document, at) => {
+      isThen = true;
       draw(document, present);
       text(note, `As it was at ${moment(at)}.`);
     },
     none: (message, at) => {
+      isThen = true;
       draw(undefined);
       text(note, `At ${moment(at)}: ${message}`);
+    },
+    back: () => {
+      isThen = false;
+      draw(present);
+      text(note, "");
     },
     choose: (field) => cells.forEach(({ why }, name) => why.setAttribute("aria-pressed", String(name === field))),
   };
@@ -201,7 +246,7 @@ function documentOf(join, choose) {
 
 /** Why a field is what it is, in words, with the events that made it. */
 function whyOf({ join }, goTo) {
-  const body = h("div", { "aria-live": "polite" });
+  const body = h("div");
   const element = h("section", { class: "why", "aria-label": "Why" }, h("h2", {}, "Why"), body);
   let drawn = "";
   const update = ({ fields }, name) => {
@@ -210,7 +255,7 @@ function whyOf({ join }, goTo) {
     if (now === drawn && drawn !== "") return;
     drawn = now;
     if (told === undefined) replace(body, h("p", { class: "muted" }, "Choose a field of the view: here stands which events made it."));
-    else replace(body, why(told, join.fields.find(({ name: known }) => known === name), goTo));
+    else redrawn(body, () => replace(body, why(told, join.fields.find(({ name: known }) => known === name), goTo)), () => body.querySelector(".scroll"));
   };
   return { element, update };
 }
@@ -226,13 +271,13 @@ function why(told, field, goTo) {
     : adds ? `${counted(shows, "event")}${after} ${shows === 1 ? "adds" : "add"} to it.`
     : `Of ${counted(values, "event")}${after} that gave a value, ${number(shows)} ${shows === 1 ? "shows" : "show"} in it.`;
   const nothing = !snapshot && values === 0 && h("li", {}, "So it is what the definition says for want of events: ", h("code", {}, line(value)), ".");
-  const causes = newest.map((cause) => h("tr", {}, h("td", {}, time(cause.timestamp)), h("td", {}, cause.type), h("td", {}, cause.id), h("td", {}, shownValue(cause.gives)),
-    h("td", {}, button("Show", () => goTo(`${cause.timestamp}/${cause.id}`), { class: "link", "aria-label": `Show ${cause.id} in the history` }))));
+  const causes = newest.map((cause) => h("tr", {}, h("td", {}, time(cause.timestamp)), h("td", {}, cause.type), h("td", {}, shownValue(cause.gives)),
+    h("td", {}, button(cause.id, () => goTo(`${cause.timestamp}/${cause.id}`), { class: "link", "aria-label": `Show ${cause.id} in the history` }))));
   const rest = shows - newest.length;
   return [
-    h("p", { class: "answer" }, h("strong", {}, field.name), " is ", h("strong", {}, line(value)), `: ${rule(field)}.`),
+    h("p", { class: "answer", "aria-live": "polite" }, h("strong", {}, field.name), " is ", h("strong", {}, line(value)), `: ${rule(field)}.`),
     h("ul", {}, held, h("li", {}, tail), sum, nothing),
-    causes.length > 0 && table(rest > 0 ? `The newest ${newest.length} of these ${number(shows)}` : "These events", ["Happened", "Type", "Id", "Gives", ""], causes),
+    causes.length > 0 && table(rest > 0 ? `The newest ${newest.length} of these ${number(shows)}` : "These events", ["Happened", "Type", "Gives", "Id"], causes),
   ];
 }
 
@@ -240,9 +285,12 @@ function why(told, field, goTo) {
 function historyOf({ join, link, key, signal }, state, { turn, pick, newest }) {
   const picture = h("div", { class: "picture" });
   const slider = h("input", { type: "range", id: "as-of", step: 1 });
-  const output = h("output", { for: "as-of" }, "now");
+  // The slider says it itself.
+  const output = h("output", { for: "as-of", "aria-live": "off" }, "now");
   const back = button("Back to now", () => pick(undefined), { disabled: true });
-  const pages = h("div", { class: "row" });
+  const pages = h("div", { class: "row" }, button("Newest", newest),
+    button("Newer", () => turn((state) => { state.after = state.before.pop(); })),
+    button("Older", () => turn((state) => { state.before.push(state.after); state.after = state.page.next; })));
   const list = h("div", {});
   const notes = h("p", { class: "muted" });
   const offered = h("p", { class: "offered", role: "status" });
@@ -264,32 +312,39 @@ function historyOf({ join, link, key, signal }, state, { turn, pick, newest }) {
     const through = explained.snapshot?.through;
     gives = new Map((explained.fields.find((told) => told.field === field)?.events ?? []).map((cause) => [`${cause.timestamp}/${cause.id}`, cause.gives]));
     const folded = join.fields.find(({ name }) => name === field);
-    // Of rows that the snapshot holds and that are still there, the server does not say what they gave; of these folds each gives something.
-    const adds = folded !== undefined && ADDING.has(folded.fold) && !folded.where;
-    isLit = (row) => gives.has(row.position) || (row.inSnapshot && adds && folded.of.includes(row.type));
+    // The server names the newest; of a plain count, each event of its types is one.
+    const isCount = folded !== undefined && folded.fold === "count" && !folded.where;
+    isLit = (row) => gives.has(row.position) || (isCount && !row.isLate && folded.of.includes(row.type));
+    const { shows, events } = explained.fields.find((told) => told.field === field) ?? { shows: 0, events: [] };
+    const unmarked = !isCount && shows > events.length ? ` Of the ${number(shows)} events that made ${field}, the newest ${events.length} are marked.` : "";
     rows = page.events.map((row) => ({ at: row.timestamp, putAt: row.put_at, type: row.event?.type ?? row.event?.["detail-type"], id: row.id, position: `${row.timestamp}/${row.id}`, inSnapshot: row.in_snapshot, event: row.event })).reverse();
     disordered(rows);
     // Of this page's time: the newest page goes on to the right.
     const [from, to] = [page.next === undefined ? -Infinity : rows[0]?.at ?? -Infinity, now.after === undefined ? Infinity : rows.at(-1)?.at ?? Infinity];
     const within = ({ at }) => at >= from && at <= to;
     repeats = now.repeats.map(({ position, received_at: putAt }) => ({ at: stamp(position), putAt, position })).filter(within);
-    late = now.late.map(({ position, received_at: putAt, event }) => ({ at: stamp(position), putAt, position, id: position.slice(position.indexOf("/") + 1), type: event?.type, event, isLate: true })).filter(within);
+    late = now.late.late.map(({ position, received_at: putAt, event }) => ({ at: stamp(position), putAt, position, id: position.slice(position.indexOf("/") + 1), type: event?.type, event, isLate: true })).filter(within);
     const trimmed = page.trimmed > 0 ? ` ${counted(page.trimmed, "earlier event")} ${page.trimmed === 1 ? "is" : "are"} trimmed: the snapshot holds ${page.trimmed === 1 ? "it" : "them"}.` : "";
-    text(notes, `${through ? `The snapshot ends at ${moment(stamp(through))}; what comes later and is older waits in the late queue.` : `There is no snapshot yet: nothing is closed, and all of history is open.`}${trimmed}`);
+    text(notes, `${through ? `The snapshot ends at ${moment(stamp(through))}; what comes later and is older waits in the late queue.` : `There is no snapshot yet: nothing is closed, and all of history is open.`}${trimmed}${now.late.next === undefined ? "" : ` Only the first ${EVENTS} late events are shown here.`}${unmarked}`);
     const [least, most] = [Math.min(...all().map(({ at }) => at)), Math.max(...all().map(({ at }) => at))];
     if (all().length > 0) {
-      slider.min = String(page.trimmed > 0 && through ? Math.max(least, stamp(through)) : least);
-      slider.max = String(most);
+      const low = page.trimmed > 0 && through ? Math.min(most, Math.max(least, stamp(through))) : least;
+      const step = Math.max(1, Math.floor((most - low) / STEPS));
+      // Counted from the end, so that the newest is among the places.
+      Object.assign(slider, { step: String(step), min: String(most - Math.floor((most - low) / step) * step), max: String(most) });
       if (now.asOf === undefined) slider.value = slider.max;
     }
     slider.disabled = all().length === 0;
     replace(offered);
     draw();
     mark(now);
-    replace(list, table(captionOf(), ["Happened", "Came", "Type", "Id", ...(field === undefined ? [] : [`Gives ${field}`]), "Marks", "Body"], [...rows, ...late].sort((a, b) => b.at - a.at).map((row) => rowOf(row, field)), { class: "events" }));
-    replace(pages, button("Newest", newest, { disabled: now.after === undefined }),
-      button("Newer", () => turn((state) => { state.after = state.before.pop(); }), { disabled: now.before.length === 0 }),
-      button("Older", () => turn((state) => { state.before.push(state.after); state.after = page.next; }), { disabled: page.next === undefined }));
+    const heads = ["Happened (UTC)", "Marks", "Came (UTC)", "Type", "Id", ...(field === undefined ? [] : [`Gives ${field}`]), "Body"];
+    redrawn(list, () => replace(list, table(captionOf(), heads, [...rows, ...late].sort((a, b) => b.at - a.at).map((row) => rowOf(row, field)), { class: "events" })), () => list.firstElementChild);
+    redrawn(pages, () => {
+      pages.children[0].disabled = now.after === undefined;
+      pages.children[1].disabled = now.before.length === 0;
+      pages.children[2].disabled = page.next === undefined;
+    }, () => list.firstElementChild);
   }
 
   const all = () => [...rows, ...late];
@@ -303,9 +358,8 @@ function historyOf({ join, link, key, signal }, state, { turn, pick, newest }) {
       row.isDisordered && h("span", { class: "mark disorder" }, "came after younger ones"),
       again.length > 0 && h("span", { class: "mark duplicate", title: again.map(({ putAt }) => moment(putAt)).join(", ") }, `came again, ${again.length} ×`),
     ];
-    return h("tr", { "data-position": row.position, class: isLit(row) ? "lit" : "", tabindex: -1 }, h("td", {}, time(row.at)), h("td", {}, time(row.putAt), h("span", { class: "muted" }, ` +${span(row.putAt - row.at)}`)),
-      h("td", {}, row.type ?? ""), h("td", {}, row.id), field !== undefined && h("td", {}, gives.has(row.position) ? shownValue(gives.get(row.position)) : ""), h("td", {}, marks),
-      h("td", {}, h("details", {}, h("summary", {}, "Show"), h("pre", {}, lines(row.event)))));
+    return h("tr", { "data-position": row.position, class: isLit(row) ? "lit" : "", tabindex: -1 }, h("td", {}, time(row.at, true)), h("td", {}, marks), h("td", {}, time(row.putAt, true), h("span", { class: "muted" }, ` +${span(row.putAt - row.at)}`)),
+      h("td", {}, row.type ?? ""), h("td", {}, row.id), field !== undefined && h("td", {}, gives.has(row.position) ? shownValue(gives.get(row.position)) : ""), h("td", {}, later("Show", () => h("pre", {}, lines(row.event)))));
   }
 
   function draw() {
@@ -328,7 +382,8 @@ function historyOf({ join, link, key, signal }, state, { turn, pick, newest }) {
     update,
     mark,
     /** Whether somebody is at it: then nothing moves under their hands. */
-    isHeld: () => state.after !== undefined || list.contains(document.activeElement) || list.querySelector("details[open]") !== null,
+    isHeld: () => state.after !== undefined || [list, pages].some((part) => part.contains(document.activeElement)) || list.matches(":hover")
+      || list.querySelector("details[open]") !== null || list.contains(getSelection().anchorNode),
     offer: () => {
       if (offered.childNodes.length === 0) replace(offered, "There is more since. ", button("Show the newest", newest));
     },

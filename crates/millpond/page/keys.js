@@ -1,7 +1,7 @@
 // Finding a key: by how it begins, page by page, however many there are.
 
 import { get, path } from "/page/api.js";
-import { button, h, replace, table, trying } from "/page/dom.js";
+import { button, h, redrawn, replace, table, trying } from "/page/dom.js";
 import { shownValue } from "/page/value.js";
 
 const PAGE = 50;
@@ -26,22 +26,31 @@ export async function show(content, { join, link, params, signal }) {
       join.fields.map(({ name }) => h("td", {}, shownValue(document[name])))));
     const caption = rows.length === 0 ? "No keys" : `Keys${field.value ? ` that begin with ${field.value}` : ""}, page ${before.length + 1}`;
     replace(list, table(caption, ["Key", ...join.fields.map(({ name }) => name)], rows));
-    replace(pages, button("First", () => turn(() => { before = []; after = undefined; }), { disabled: before.length === 0 }),
+    // Who comes back from a key finds the list as it was.
+    history.replaceState(null, "", link(join.name, "keys", undefined, field.value ? { prefix: field.value } : undefined));
+    redrawn(pages, () => replace(pages, button("First", () => turn(() => { before = []; after = undefined; }), { disabled: before.length === 0 }),
       button("Back", () => turn(() => { after = before.pop(); }), { disabled: before.length === 0 }),
-      button("Next", () => turn(() => { before.push(after); after = next; }), { disabled: next === undefined }));
+      button("Next", () => turn(() => { before.push(after); after = next; }), { disabled: next === undefined })), () => list.firstElementChild);
   };
-  const turn = (move) => {
-    const pressed = document.activeElement?.textContent;
+  let isTurning = false;
+  // One page at a time, however quick the clicks are; what is typed wins over it.
+  const turn = async (move, isTyped = false) => {
+    if (isTurning && !isTyped) return;
+    isTurning = true;
+    const [wasAfter, wasBefore] = [after, before];
+    before = [...before];
     move();
-    return trying(load).then(() => {
-      // The button that was pressed stays in hand, if it is still of use.
-      [...pages.children].find((one) => one.textContent === pressed && !one.disabled)?.focus();
+    const isDone = await trying(async () => {
+      await load();
+      return true;
     });
+    if (!isDone) [after, before] = [wasAfter, wasBefore];
+    isTurning = false;
   };
   let typing;
   field.addEventListener("input", () => {
     clearTimeout(typing);
-    typing = setTimeout(() => turn(() => { before = []; after = undefined; }), TYPED_MS);
+    typing = setTimeout(() => turn(() => { before = []; after = undefined; }, true), TYPED_MS);
   });
   const open = (event) => {
     event.preventDefault();

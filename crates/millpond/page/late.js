@@ -1,7 +1,7 @@
 // The late queue: what came after its place was closed, and what to do about it.
 
 import { get, path, post } from "/page/api.js";
-import { button, counted, h, replace, span, time, trying } from "/page/dom.js";
+import { button, counted, h, later, replace, span, time, trying } from "/page/dom.js";
 import { queue } from "/page/queue.js";
 import { lines } from "/page/value.js";
 
@@ -9,7 +9,7 @@ export async function show(content, { join, link, params, signal }) {
   const url = path("late", join.name);
   const key = params.get("key") ?? undefined;
   const choice = (all) => (key === undefined ? { all } : { key });
-  const whose = (count) => (count === undefined ? `all late events${key === undefined ? "" : ` of ${key}`}` : counted(count, "late event"));
+  const whose = (count) => (count === undefined ? `all late events${key === undefined ? "" : ` of ${key}`}, also those that came since this list was made,` : counted(count, "late event"));
   const waiting = queue({
     caption: key === undefined ? "Late events" : `Late events of ${key}`,
     empty: "No event waits here.",
@@ -28,7 +28,7 @@ export async function show(content, { join, link, params, signal }) {
         h("td", {}, String(entry.event?.type ?? entry.event?.["detail-type"] ?? "")),
         h("td", {}, time(entry.received_at), h("br"), h("span", { class: "muted" }, `${span(entry.received_at - happened)} after it happened`)),
         h("td", {}, "the snapshot was closed through ", time(closed), ` before it came, ${span(Math.abs(closed - happened))} ${closed >= happened ? "past it" : "before it"}`),
-        h("td", {}, h("details", {}, h("summary", {}, "Show"), h("pre", {}, lines(entry.event)))),
+        h("td", {}, later("Show", () => h("pre", {}, lines(entry.event)))),
       ];
     },
     decisions: [

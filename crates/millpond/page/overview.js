@@ -71,9 +71,9 @@ function picture(join, link) {
   const at = (screen, words) => h("a", { href: link(join.name, screen) }, words);
   const f = {
     received: figure("events/s"), types: h("p", { class: "muted" }, join.types.join(", ")),
-    accepted: figure("accepted/s"), duplicate: figure("duplicates"), late: figure(at("late", "late")),
+    accepted: figure("accepted/s"), duplicate: figure("duplicates"), late: figure(at("late", "came late")),
     quarantined: figure(at("quarantine", "quarantined")), ignored: figure("ignored"),
-    rows: figure("rows"), keys: figure(at("keys", "views")), fast: figure("fast updates"),
+    rows: figure("accepted, not trimmed"), keys: figure(at("keys", "views")), fast: figure("fast updates"),
     snapshots: figure("snapshots"), trimmed: figure("rows trimmed"),
   };
   const arrows = Object.fromEntries(["in", "put", "fold", "close", "cut", "back", "aside"].map((id) => [id, arrow(id)]));
@@ -150,7 +150,7 @@ function tailsOf(link, join) {
       return h("tr", {}, h("th", { scope: "row" }, upTo <= 1 ? number(upTo) : `${number(from)} – ${number(upTo)}`), h("td", {}, number(count)), h("td", {}, bar, percent(count, keys)));
     });
     replace(rows, shown);
-    replace(words, `${counted(keys, "key")} looked at${next === undefined ? "" : ", and more to come"}; on average, ${about(keys ? events / keys : 0)} of events`,
+    replace(words, `${counted(keys, "key")} looked at${next === undefined ? "" : ", and more to come"}; on average ${counted(Math.round(keys ? events / keys : 0), "event")}`,
       longest && ["; the longest, ", number(longest.events), ", is of ", h("a", { href: link(join.name, "key", longest.key) }, longest.key)], ".");
   };
   const step = async (url, signal) => {

@@ -24,13 +24,17 @@ const chooser = document.getElementById("join");
 let joins = [];
 let leave = new AbortController();
 let shown = "";
+/** Whether a token was asked for on this screen already: it is not asked for twice. */
+let isTokenRefused = false;
 
 /** `#/join/NAME/SCREEN/KEY?field=…` taken apart. */
 function place() {
   const [parts, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const [first, join, screen = "overview", subject] = parts.split("/").map(decoded);
+  const [first, join, screen = "overview", ...rest] = parts.split("/").map(decoded);
+  const subject = rest.join("/");
   const params = new URLSearchParams(query);
-  return { join: first === "join" ? join : undefined, screen, subject, params };
+  // A key screen without a key is the way to one.
+  return { join: first === "join" ? join : undefined, screen: screen === "key" && subject === "" ? "keys" : screen, subject, params };
 }
 
 function decoded(part) {
@@ -52,15 +56,24 @@ async function go() {
   leave.abort();
   leave = new AbortController();
   const { signal } = leave;
+  isTokenRefused = false;
+  const at = place();
+  const here = `${at.join}/${at.screen}/${at.subject}`;
+  // Who moved here is to read on from here; who just opened the page, or chooses a join, is left where they are.
+  const arrive = () => {
+    if (shown && shown !== here && document.activeElement !== chooser) main.focus({ preventScroll: true });
+    if (shown !== here) scrollTo(0, 0);
+    shown = here;
+  };
   try {
-    if (joins.length === 0) await learnJoins(signal);
-    const at = place();
+    await learnJoins(signal);
     const join = joins.find(({ name }) => name === at.join) ?? (at.join === undefined ? joins[0] : undefined);
-    const [id, title, screen] = at.screen === "key" ? ["keys", at.subject, key] : SCREENS.find(([id]) => id === at.screen) ?? SCREENS[0];
+    const [id, title, screen] = at.screen === "key" ? ["keys", at.subject, key] : SCREENS.find(([id]) => id === at.screen) ?? [at.screen, "Unknown"];
     mark(join, id);
     document.title = `${title} – ${join?.name ?? "Millpond"}`;
     const content = h("div", { class: `screen ${at.screen}` });
     if (join === undefined) nothing(content, at.join);
+    else if (screen === undefined) replace(content, h("h1", {}, `There is no screen ${at.screen}`), h("p", {}, h("a", { href: link(join.name) }, "To the overview")));
     else if (join.state !== "serving" && screen !== workbench) silent(content, join);
     else {
       const stay = { join, link, signal, params: at.params, subject: at.subject, every: every(signal) };
@@ -68,15 +81,21 @@ async function go() {
     }
     if (signal.aborted) return;
     replace(main, content);
-    // Who moved here is to read on from here; who just opened the page is left where they are.
-    const here = `${at.join}/${at.screen}/${at.subject}`;
-    if (shown && shown !== here) main.focus({ preventScroll: true });
-    if (shown !== here) scrollTo(0, 0);
-    shown = here;
+    arrive();
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return;
+    // Whatever the screen had begun ends with it.
+    leave.abort();
+    leave = new AbortController();
     replace(main, h("h1", {}, "This cannot be shown"), h("p", { class: "wrong", role: "alert" }, error.message), button("Try again", go));
+    arrive();
+    if (error.status === undefined) retry(leave.signal);
   }
+}
+
+/** When nobody answered: somebody may, soon. */
+function retry(signal) {
+  setTimeout(() => !signal.aborted && go(), AFTER_FAILURE_MS);
 }
 
 /** Does something now and then, while the screen is shown and looked at; never twice at the same time. */
@@ -93,7 +112,7 @@ function every(signal) {
           if (hasFailed) say("The server answers again.");
           hasFailed = false;
         } catch (error) {
-          if (signal.aborted) return;
+          if (signal.aborted || error.status === 401) return; // the token is asked for
           if (!hasFailed) say(error.message, true);
           hasFailed = true;
           wait = Math.max(ms, AFTER_FAILURE_MS);
@@ -108,8 +127,10 @@ function every(signal) {
 }
 
 async function learnJoins(signal) {
+  const before = joins.map(({ name }) => name).join();
   ({ joins } = await get(path("joins"), {}, signal));
-  replace(chooser, joins.map(({ name }) => h("option", { value: name }, name)));
+  // Those who choose are left in peace.
+  if (joins.length === 0 || before !== joins.map(({ name }) => name).join()) replace(chooser, joins.map(({ name }) => h("option", { value: name }, name)));
   chooser.disabled = joins.length === 0;
 }
 
@@ -122,23 +143,19 @@ function mark(join, current) {
 function nothing(content, name) {
   const said = name === undefined ? "No join is served yet." : `There is no join ${name}.`;
   replace(content, h("h1", {}, said), h("p", {}, "Add one with ", h("code", {}, "millpond join add join.toml --server URL"),
-    joins.length > 0 && [", or look at ", h("a", { href: link(joins[0].name) }, joins[0].name)], "."), button("Look again", again));
+    joins.length > 0 && [", or look at ", h("a", { href: link(joins[0].name) }, joins[0].name)], "."), button("Look again", go));
 }
 
 function silent(content, join) {
   const why = join.state === "rebuilding"
     ? "Its views are being made anew under a changed definition; it answers again when that is done."
     : "A failure stopped it: the server's log says which. What was acknowledged is safe; start the server again.";
-  replace(content, h("h1", {}, `${join.name} does not answer now`), h("p", {}, why), button("Look again", again));
-}
-
-function again() {
-  joins = [];
-  return go();
+  replace(content, h("h1", {}, `${join.name} does not answer now`), h("p", {}, why), button("Look again", go));
 }
 
 function askForToken() {
   if (document.querySelector("dialog[open]")) return;
+  isTokenRefused = true;
   const field = h("input", { type: "password", id: "token-text", autocomplete: "off", spellcheck: "false" });
   const dialog = h("dialog", { "aria-labelledby": "token-title" },
     h("form", { method: "dialog", onsubmit: () => useToken(field.value) },
@@ -151,7 +168,7 @@ function askForToken() {
         h("button", { type: "submit", value: "use" }, "Use it"))));
   dialog.addEventListener("close", () => {
     dialog.remove();
-    if (dialog.returnValue !== "cancel" && dialog.returnValue !== "") again();
+    if (dialog.returnValue !== "cancel" && dialog.returnValue !== "") go();
   });
   document.body.append(dialog);
   dialog.showModal();
@@ -177,7 +194,7 @@ function theme() {
 }
 
 theme();
-whenUnauthorized(askForToken);
+whenUnauthorized(() => !isTokenRefused && askForToken());
 document.getElementById("token").addEventListener("click", askForToken);
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();

@@ -1,7 +1,7 @@
 // The quarantine: what could not be joined, why, and what to do about it.
 
 import { get, getText, path, post, remove } from "/page/api.js";
-import { button, bytes, counted, h, replace, time, trying } from "/page/dom.js";
+import { button, bytes, counted, h, later, replace, time, trying } from "/page/dom.js";
 import { queue } from "/page/queue.js";
 
 const TODO = {
@@ -23,7 +23,7 @@ const TODO = {
 export async function show(content, { join, signal }) {
   const url = path("quarantine", join.name);
   const one = (entry) => path("quarantine", join.name, entry.id);
-  const which = (count) => (count === undefined ? "the whole quarantine" : counted(count, "entry", "entries"));
+  const which = (count) => (count === undefined ? "the whole quarantine, also what came since this list was made," : counted(count, "entry", "entries"));
   const kept = queue({
     caption: "Quarantine",
     empty: "Nothing is in quarantine.",
@@ -61,7 +61,9 @@ export async function show(content, { join, signal }) {
 }
 
 function bytesOf(entry, url) {
-  const shown = h("pre", {}, entry.text);
-  const all = entry.truncated && button("Show all of it", () => trying(async () => replace(shown, await getText(url))));
-  return h("details", {}, h("summary", {}, bytes(entry.bytes)), shown, all);
+  return later(bytes(entry.bytes), () => {
+    const shown = h("pre", {}, entry.text);
+    const all = entry.truncated && button("Show all of it", () => trying(async () => replace(shown, await getText(url))));
+    return h("div", {}, shown, all);
+  });
 }

@@ -1,6 +1,6 @@
 // A queue of what waits for a decision: choose one, many or all, and decide, after a question.
 
-import { button, confirmed, counted, h, replace, say, table, trying } from "/page/dom.js";
+import { button, confirmed, counted, h, redrawn, replace, say, table, trying } from "/page/dom.js";
 
 const PAGE = 50;
 
@@ -30,6 +30,15 @@ export function queue({ caption, empty, heads, load, row, name, decisions }) {
     return draw();
   };
 
+  let isTurning = false;
+  const turn = async (move) => {
+    if (isTurning) return;
+    isTurning = true;
+    move();
+    await trying(reload);
+    isTurning = false;
+  };
+
   const draw = () => {
     const all = h("input", { type: "checkbox", "aria-label": "Choose all of this page", onchange: () => {
       chosen = new Set(all.checked ? entries : []);
@@ -43,19 +52,26 @@ export function queue({ caption, empty, heads, load, row, name, decisions }) {
       drawTools();
     } }));
     const rows = entries.map((entry, index) => h("tr", {}, h("td", {}, boxes[index]), row(entry)));
-    if (rows.length === 0) replace(list, h("p", { class: "empty" }, empty));
+    if (rows.length === 0) replace(list, h("p", { class: "empty", tabindex: -1 }, empty));
     else replace(list, table(`${caption}${before.length > 0 ? `, page ${before.length + 1}` : ""}`, [h("th", { scope: "col" }, all), ...heads], rows));
-    replace(pages, before.length > 0 && button("Back", () => trying(() => { after = before.pop(); return reload(); })),
-      next !== undefined && button("Next", () => trying(() => { before.push(after); after = next; return reload(); })));
+    redrawn(pages, () => replace(pages, before.length > 0 && button("Back", () => turn(() => { after = before.pop(); })),
+      next !== undefined && button("Next", () => turn(() => { before.push(after); after = next; }))), () => list.firstElementChild);
     drawTools();
   };
 
   const drawTools = () => replace(tools, decisions.flatMap(({ verb, did, grave, ask, one, all }) => {
     const kind = { class: grave ? "grave" : "", disabled: chosen.size === 0 };
     const some = button(`${verb} chosen (${chosen.size})`, () => decide(verb, did, ask(chosen.size), async () => {
-      let done = 0;
-      for (const entry of chosen) done += await one(entry);
-      return done;
+      let [done, gone] = [0, 0];
+      for (const entry of chosen) {
+        try {
+          done += await one(entry);
+        } catch (error) {
+          if (error.status !== 404) throw error;
+          gone += 1;
+        }
+      }
+      return gone === 0 ? done : `${did}: ${counted(done, "entry", "entries")}; of ${gone} somebody else has decided.`;
     }), kind);
     const every = button(`${verb} all`, () => decide(verb, did, ask(undefined), all), { class: kind.class, disabled: entries.length === 0 });
     return [some, every];
@@ -71,6 +87,7 @@ export function queue({ caption, empty, heads, load, row, name, decisions }) {
         before = [];
         after = undefined;
         await reload();
+        list.firstElementChild?.focus();
       }
     });
   };

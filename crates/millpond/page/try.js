@@ -10,7 +10,8 @@ const LONG_AGO_MS = 3_600_000;
 const started = Date.now();
 let sent = 0;
 let user = "user-1";
-let last;
+/** The last event of each user. */
+const last = new Map();
 const told = [];
 
 /** The panel, in the join that the server offers for it. */
@@ -18,14 +19,16 @@ export function tryIt(join, link) {
   if (document.querySelector('meta[name="try-it"]').content !== join.name) return null;
   const who = h("input", { id: "try-user", value: user, size: 12, spellcheck: "false", autocomplete: "off", onchange: () => { user = who.value || "user-1"; } });
   const log = h("ol", { class: "told", "aria-live": "polite", "aria-label": "What became of it" });
-  const draw = () => replace(log, told.map((entry) => h("li", {}, entry(link))));
+  const item = (entry) => h("li", {}, entry(link));
   const act = (words, make) => button(words, () => trying(async () => {
     user = who.value || "user-1";
     told.unshift(await became(join, words, await make(join)));
     told.length = Math.min(told.length, TOLD);
-    draw();
+    // Only what is new is read out.
+    log.prepend(item(told[0]));
+    while (log.childElementCount > told.length) log.lastElementChild.remove();
   }));
-  draw();
+  replace(log, told.map(item));
   return h("section", { class: "try", "aria-label": "Try it" }, h("h2", {}, "Try it"),
     h("div", { class: "row" }, h("label", { for: "try-user" }, "User"), who,
       act("A login", login), act("An order", order), act("A duplicate", duplicate), act("A late event", late), act("A poison event", poison)),
@@ -39,21 +42,24 @@ function id() {
 
 const now = async (join) => (await get(`${path("joins", join.name)}/stats`)).at;
 
+function remembered(event) {
+  last.set(user, event);
+  return event;
+}
+
 async function login(join) {
-  last = { id: id(), type: "user-loggedIn", timestamp: await now(join), user: { id: user } };
-  return last;
+  return remembered({ id: id(), type: "user-loggedIn", timestamp: await now(join), user: { id: user } });
 }
 
 async function order(join) {
   const own = id();
-  last = { id: own, type: "order-submitted", timestamp: await now(join), order: { id: own, userId: user } };
-  return last;
+  return remembered({ id: own, type: "order-submitted", timestamp: await now(join), order: { id: own, userId: user } });
 }
 
 /** The last one again, or a first one, which is sent before. */
 async function duplicate(join) {
-  if (last === undefined) await post(path("events", join.name), await order(join));
-  return last;
+  if (!last.has(user)) await post(path("events", join.name), await order(join));
+  return last.get(user);
 }
 
 /** Below the snapshot, if there is one; closing what can be closed comes first. */

@@ -1,20 +1,28 @@
 // A definition and some events, and what would come of them: nothing is stored.
 
 import { get, path, post } from "/page/api.js";
-import { button, counted, h, number, replace, table } from "/page/dom.js";
+import { button, counted, h, number, replace, table, trying } from "/page/dom.js";
 import { definition } from "/page/definition.js";
 import { line, shownValue } from "/page/value.js";
 
 const TYPED_MS = 250;
 const SAMPLE = 20;
+const RIGHT = "The definition has no fault.";
+/** What was typed for each join, while the page is open. */
+const typed = new Map();
 
 export async function show(content, { join, signal }) {
   const toml = h("textarea", { id: "toml", spellcheck: "false", autocomplete: "off", rows: 22, "aria-describedby": "faults" });
   const events = h("textarea", { id: "events", spellcheck: "false", autocomplete: "off", rows: 22, wrap: "off" });
-  toml.value = join.definition;
-  events.value = await sample(join, signal);
+  const begin = async () => {
+    toml.value = join.definition;
+    events.value = await sample(join, signal);
+  };
+  if (typed.has(join.name)) [toml.value, events.value] = typed.get(join.name);
+  else await begin();
   const faults = h("div", { id: "faults", "aria-live": "polite" });
   const result = h("div", {});
+  const old = h("p", { class: "wrong", hidden: true }, "What follows is of what was typed before, which had no fault.");
   let asked = new AbortController();
   const ask = async () => {
     asked.abort();
@@ -22,21 +30,22 @@ export async function show(content, { join, signal }) {
     const mine = AbortSignal.any([asked.signal, signal]);
     try {
       const preview = await post("/v1/preview", { definition: toml.value, events: events.value }, { signal: mine });
-      replace(faults, h("p", { class: "right" }, "The definition has no fault."));
+      if (faults.textContent !== RIGHT) replace(faults, h("p", { class: "right" }, RIGHT));
       toml.removeAttribute("aria-invalid");
       replace(result, outcome(preview));
     } catch (error) {
       if (error.name === "AbortError") return;
       if (error.faults?.length > 0) toml.setAttribute("aria-invalid", "true");
       replace(faults, error.faults?.length > 0 ? found(error.faults, toml) : h("p", { class: "wrong" }, error.message));
-      result.classList.add("stale");
+      old.hidden = result.childElementCount === 0;
       return;
     }
-    result.classList.remove("stale");
+    old.hidden = true;
   };
   let typing;
   for (const field of [toml, events]) {
     field.addEventListener("input", () => {
+      typed.set(join.name, [toml.value, events.value]);
       clearTimeout(typing);
       typing = setTimeout(ask, TYPED_MS);
     });
@@ -47,7 +56,11 @@ export async function show(content, { join, signal }) {
     h("div", { class: "halves" },
       h("div", {}, h("label", { for: "toml" }, "Definition (TOML)"), toml, faults),
       h("div", {}, h("label", { for: "events" }, "Events"), events)),
-    result);
+    button("Begin anew", async () => {
+      typed.delete(join.name);
+      await trying(begin);
+      await ask();
+    }), old, result);
 }
 
 /** Some stored events of the join's first key, to begin with. */
@@ -60,8 +73,10 @@ async function sample(join, signal) {
 
 function found(faults, toml) {
   const jump = ({ line, column }) => {
-    const before = toml.value.split("\n").slice(0, line - 1).join("\n");
-    const at = before.length + (line > 1 ? 1 : 0) + column - 1;
+    const texts = toml.value.split("\n");
+    const before = texts.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
+    // A column counts characters; the field counts halves of some.
+    const at = before + [...(texts[line - 1] ?? "")].slice(0, column - 1).join("").length;
     toml.focus();
     toml.setSelectionRange(at, at);
   };

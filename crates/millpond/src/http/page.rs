@@ -2,11 +2,14 @@
 //! It shows what the API answers, and may do what the visitor's token may.
 
 use std::borrow::Cow;
+use std::io::Write;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::App;
@@ -94,8 +97,20 @@ pub(crate) struct Page(Vec<Served>);
 struct Served {
     name: &'static str,
     kind: &'static str,
+    plain: Form,
+    gzipped: Form,
+}
+
+/// A file as it is sent.
+struct Form {
     tag: String,
     bytes: Bytes,
+}
+
+impl Form {
+    fn new(bytes: Bytes) -> Self {
+        Self { tag: format!("\"{:016x}\"", xxh3_64(&bytes)), bytes }
+    }
 }
 
 impl Page {
@@ -106,7 +121,7 @@ impl Page {
                 INDEX => Bytes::from(index(bytes, try_it.unwrap_or_default())),
                 _ => Bytes::from_static(bytes),
             };
-            Served { name, kind, tag: format!("\"{:016x}\"", xxh3_64(&bytes)), bytes }
+            Served { name, kind, gzipped: Form::new(gzipped(&bytes)), plain: Form::new(bytes) }
         };
         Self(FILES.iter().map(served).collect())
     }
@@ -116,9 +131,32 @@ impl Page {
             let name: String = name.chars().take(64).collect();
             Problem::not_found(format!("the page has no file `{name}`; `GET /` is where it begins"))
         })?;
-        let whole = || ([(header::CONTENT_TYPE, file.kind)], file.bytes.clone()).into_response();
-        Ok(tagged(&file.tag, headers, whole))
+        let is_gzipped = takes_gzip(headers);
+        let form = if is_gzipped { &file.gzipped } else { &file.plain };
+        let whole = || {
+            let mut whole = ([(header::CONTENT_TYPE, file.kind)], form.bytes.clone()).into_response();
+            if is_gzipped {
+                whole.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+            whole
+        };
+        let mut answer = tagged(&form.tag, headers, whole);
+        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        Ok(answer)
     }
+}
+
+fn gzipped(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    written.expect("memory takes everything").into()
+}
+
+/// Whether whoever asks reads gzip.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let all = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let mut codings = all.flat_map(|list| list.split(',')).map(|coding| coding.split(';').map(str::trim));
+    codings.any(|mut coding| coding.next() == Some("gzip") && coding.next() != Some("q=0"))
 }
 
 /// The names that there are.
@@ -160,7 +198,7 @@ mod tests {
     use super::*;
 
     /// The page is to be there at once, and to stay in the program.
-    const BYTES_MAX: usize = 150_000;
+    const BYTES_MAX: usize = 75_000;
 
     #[test]
     fn every_file_of_the_folder_is_served_and_all_are_small() {
@@ -168,9 +206,36 @@ mod tests {
         let there: BTreeSet<String> =
             std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         assert_eq!(there, names().map(str::to_owned).collect::<BTreeSet<_>>());
-        let bytes: usize = FILES.iter().map(|file| file.bytes.len()).sum();
+        let bytes: usize = Page::new(None).0.iter().map(|file| file.gzipped.bytes.len()).sum();
         assert!(bytes <= BYTES_MAX, "{bytes} bytes; at most {BYTES_MAX}");
         assert!(FILES.iter().all(|file| !file.bytes.is_empty()));
+    }
+
+    #[test]
+    fn who_reads_gzip_is_sent_less_and_everybody_the_same_page() {
+        let page = Page::new(None);
+        let answer = |codings: Option<&'static str>, known: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            codings.map(|codings| headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(codings)));
+            known.map(|known| headers.insert(header::IF_NONE_MATCH, known.parse().unwrap()));
+            page.answer("page.css", &headers).unwrap()
+        };
+        let said = |answer: &Response, name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        for (codings, encoding) in
+            [(None, None), (Some("br, gzip"), Some("gzip")), (Some("gzip;q=0"), None), (Some("identity"), None)]
+        {
+            let whole = answer(codings, None);
+            assert_eq!(said(&whole, header::CONTENT_ENCODING).as_deref(), encoding, "{codings:?}");
+            assert_eq!(said(&whole, header::VARY).as_deref(), Some("accept-encoding"));
+            let known = said(&whole, header::ETAG).unwrap();
+            assert_eq!(answer(codings, Some(&known)).status(), 304);
+            let other = if encoding.is_some() { None } else { Some("gzip") };
+            assert_eq!(answer(other, Some(&known)).status(), 200, "the other form is another one");
+        }
+        let file = page.0.iter().find(|file| file.name == "page.css").unwrap();
+        let mut plain = Vec::new();
+        std::io::copy(&mut flate2::read::GzDecoder::new(&*file.gzipped.bytes), &mut plain).unwrap();
+        assert!(plain == file.plain.bytes && file.gzipped.bytes.len() < plain.len());
     }
 
     #[test]
@@ -181,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_one_join_is_not_taken_for_another() {
-        let tags = |try_it| Page::new(try_it).0.into_iter().map(|file| file.tag).collect::<Vec<_>>();
+        let tags = |try_it| Page::new(try_it).0.into_iter().map(|file| file.plain.tag).collect::<Vec<_>>();
         assert_eq!(tags(None), tags(Some("")));
         let differ = tags(None).iter().zip(tags(Some("users"))).filter(|(a, b)| *a != b).count();
         assert_eq!(differ, 1, "only the index names it");
