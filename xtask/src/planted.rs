@@ -43,6 +43,12 @@ struct Bug {
     bent: String,
 }
 
+impl Garden {
+    fn read(root: &Path) -> Result<Self> {
+        Ok(toml::from_str(&fs::read_to_string(root.join("proof/planted.toml"))?)?)
+    }
+}
+
 /// Who found a bug, and how.
 struct Found {
     part: &'static str,
@@ -83,7 +89,7 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
         chosen => (SECONDS_MAX, chosen),
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let garden: Garden = toml::from_str(&fs::read_to_string(root.join("proof/planted.toml"))?)?;
+    let garden = Garden::read(&root)?;
     if let Some(unknown) = chosen.iter().find(|name| garden.bug.iter().all(|bug| bug.name != **name)) {
         bail!("there is no planted bug `{unknown}`");
     }
@@ -271,4 +277,22 @@ fn bent(name: &str, mut text: String, garden: &Garden) -> Result<String> {
         text = text.replace(find, &bent(only));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines that are bent change; a bug that no longer fits anywhere would be found missing an hour later.
+    #[test]
+    fn every_bug_can_be_planted_and_is_asked_of_a_part() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let garden = Garden::read(&root).unwrap();
+        for Bug { name, by, file, .. } in &garden.bug {
+            assert!(PARTS.iter().any(|part| part.name == by), "{name}: there is no part {by}");
+            let text = fs::read_to_string(root.join(file)).unwrap();
+            let planted = bent(file, text.clone(), &garden).unwrap();
+            assert!(planted.contains(&format!("planted(\"{name}\")")) && planted != text, "{name}");
+        }
+    }
 }
