@@ -271,13 +271,13 @@ function why(told, field, goTo) {
     : adds ? `${counted(shows, "event")}${after} ${shows === 1 ? "adds" : "add"} to it.`
     : `Of ${counted(values, "event")}${after} that gave a value, ${number(shows)} ${shows === 1 ? "shows" : "show"} in it.`;
   const nothing = !snapshot && values === 0 && h("li", {}, "So it is what the definition says for want of events: ", h("code", {}, line(value)), ".");
-  const causes = newest.map((cause) => h("tr", {}, h("td", {}, time(cause.timestamp)), h("td", {}, cause.type), h("td", {}, shownValue(cause.gives)),
+  const causes = newest.map((cause) => h("tr", {}, h("td", {}, time(cause.timestamp, true)), h("td", { class: "whole" }, cause.type), h("td", {}, shownValue(cause.gives)),
     h("td", {}, button(cause.id, () => goTo(`${cause.timestamp}/${cause.id}`), { class: "link", "aria-label": `Show ${cause.id} in the history` }))));
   const rest = shows - newest.length;
   return [
     h("p", { class: "answer", "aria-live": "polite" }, h("strong", {}, field.name), " is ", h("strong", {}, line(value)), `: ${rule(field)}.`),
     h("ul", {}, held, h("li", {}, tail), sum, nothing),
-    causes.length > 0 && table(rest > 0 ? `The newest ${newest.length} of these ${number(shows)}` : "These events", ["Happened", "Type", "Gives", "Id"], causes),
+    causes.length > 0 && table(rest > 0 ? `The newest ${newest.length} of these ${number(shows)}` : "These events", ["Happened (UTC)", "Type", "Gives", "Id"], causes),
   ];
 }
 

@@ -16,8 +16,11 @@ const HUES = 6;
 export function timeline({ rows, late, repeats, through, lit, asOf, types, width }) {
   // Repeats of events that are trimmed stand at the left edge: they are no reason to squeeze all others.
   const shown = rows.length + late.length > 0 ? [...rows, ...late] : repeats;
-  const happened = scale(shown.map(({ at }) => at), width);
-  const came = scale([...shown, ...repeats].map(({ putAt }) => putAt), width);
+  const [events, arrivals] = [shown.map(({ at }) => at), shown.map(({ putAt }) => putAt)];
+  // Where events come as they happen both have one scale: what came at once stands upright.
+  const isOne = Math.min(...arrivals) <= Math.max(...events);
+  const happened = scale(isOne ? [...events, ...arrivals] : events, width);
+  const came = scale(isOne ? [...events, ...arrivals] : arrivals, width);
   const picture = svg("svg", { class: "timeline", viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": told({ rows, late, repeats, through }) });
   if (through !== undefined) {
     const edge = Math.min(width, Math.max(0, happened(through)));
@@ -49,7 +52,7 @@ function scale(times, width) {
   const [least, most] = times.length > 0 ? [times.reduce((a, b) => Math.min(a, b)), times.reduce((a, b) => Math.max(a, b))] : [0, 1];
   const pad = most > least ? 0 : 500;
   const [from, to] = [least - pad, most + pad];
-  const place = (time) => Math.max(MARGIN / 2, MARGIN + ((time - from) / (to - from)) * (width - 2 * MARGIN));
+  const place = (time) => Math.min(width - MARGIN / 2, Math.max(MARGIN / 2, MARGIN + ((time - from) / (to - from)) * (width - 2 * MARGIN)));
   place.range = [from, to];
   return place;
 }

@@ -247,7 +247,7 @@ mod tests {
     /// A log without any file was taken for a new one, whatever the tables knew.
     #[test]
     fn a_log_whose_files_are_gone_is_no_new_log() {
-        let said = opened_without_the_last_commit(false, |log| fs::remove_file(log).unwrap()).to_string();
-        assert!(said.contains("ends here, with commit 0, but the tables know of commit 2"), "{said}");
+        let said = opened_without_the_last_commit(true, |log| fs::remove_file(log).unwrap()).to_string();
+        assert!(said.contains("ends here, with commit 1, but the tables know of commit 2"), "{said}");
     }
 }
