@@ -3,25 +3,19 @@
 //! sees is the naive fold of what was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 use millpond_core::verify::verify;
-use millpond_core::{Event, Join, Position};
+use millpond_core::{Event, Join, Position, Reason};
 use millpond_store::{Accepted, Batch, Cursor, DataFolder, Filter, Options, Outcome, Store};
 use millpond_testkit::naive;
 
 use crate::events::{DEFINITION, EVENTS, Found, KEYS, MINUTE, REDEFINED, Sent, T, definition, examine, sent};
 use crate::lives::Lived;
 use crate::plan::{Fault, Plan};
+use crate::scratch::scratch;
 use crate::sim::Hub;
-
-/// Where lives are lived: in memory, if the system has such a folder.
-fn places() -> &'static Path {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { memory } else { Path::new("/tmp") }
-}
 
 /// Memory so small that every few commits are flushed, and little stays cached.
 fn options(chance: &mut Rng) -> Options {
@@ -30,6 +24,7 @@ fn options(chance: &mut Rng) -> Options {
         memtable_bytes: [600, 3_000, 40_000][chance.usize(..3)],
         block_cache_bytes: 1 << 20,
         log_bytes_kept: [0, 2_000, 1 << 20][chance.usize(..3)],
+        duplicates_bytes_kept: 1_000,
         durable: false,
     }
 }
@@ -45,7 +40,7 @@ pub fn life(plan: &Plan) -> Lived {
 }
 
 fn lived(plan: &Plan, hub: &Hub) -> Result<()> {
-    let dir = tempfile::tempdir_in(places())?;
+    let dir = scratch()?;
     let folder = DataFolder::open_or_create(dir.path())?;
     let join = parsed(DEFINITION, plan);
     let options = options(&mut plan.chance(5));
@@ -131,22 +126,27 @@ impl Life<'_> {
     fn lives(&mut self, sent: &[Sent]) -> Result<()> {
         let mut waiting: Vec<Sent> = sent.to_vec();
         while !waiting.is_empty() {
-            match self.hub.below(16) {
+            let drawn = self.hub.below(16);
+            self.hub.trace((drawn, self.now));
+            match drawn {
                 0..=5 => self.sends(&mut waiting)?,
                 6..=7 => {
                     let (keys, trims) = (1 + self.hub.below(3), self.hub.below(4) > 0);
                     let made = self.store()?.upkeep(self.clock(), keys, trims && self.trims())?.made;
+                    self.hub.trace(format!("{made:?}"));
                     self.hub.reached("snapshot", made.snapshots);
                     self.hub.reached("trimmed", made.trimmed);
                 }
                 8 => {
                     let key = self.key();
                     let done = self.store()?.snapshot(&[key], self.clock())?;
+                    self.hub.trace(format!("{key} {done:?}"));
                     self.hub.reached("snapshot", done.iter().filter(|done| done.closed).count() as u64);
                 }
                 9 if self.trims() => {
                     let key = self.key();
                     let trimmed: u64 = self.store()?.trim(&[key])?.iter().sum();
+                    self.hub.trace((key, trimmed));
                     self.hub.reached("trimmed", trimmed);
                 }
                 10 => self.store()?.flush()?,
@@ -197,7 +197,7 @@ impl Life<'_> {
     fn sends(&mut self, waiting: &mut Vec<Sent>) -> Result<()> {
         let count = (1 + self.hub.below(3)).min(waiting.len());
         let mut batch: Vec<Sent> = waiting.drain(..count).collect();
-        if self.hub.fires(Fault::Reshard) {
+        if batch.len() > 1 && self.hub.fires(Fault::Disorder) {
             batch.reverse();
         }
         self.now = batch.iter().map(|one| one.at).max().unwrap_or_default().max(self.now);
@@ -221,7 +221,7 @@ impl Life<'_> {
     fn ingests(&mut self, batch: &[Sent]) -> Result<()> {
         let events: Vec<&[u8]> = batch.iter().map(|one| one.text.as_bytes()).collect();
         let outcomes = self.store()?.ingest(&Batch { events: &events, now: self.clock(), ..Batch::default() })?;
-        self.hub.trace(format!("{outcomes:?}"));
+        self.hub.trace((self.now, format!("{events:?} {outcomes:?}")));
         let mut of_event: BTreeMap<u32, Vec<Outcome>> = BTreeMap::new();
         outcomes.into_iter().for_each(|(index, outcome)| of_event.entry(index).or_default().push(outcome));
         for (index, outcomes) in of_event {
@@ -238,7 +238,10 @@ impl Life<'_> {
                     }
                     Outcome::Duplicate => self.hub.reached("duplicate", 1),
                     Outcome::Late => self.hub.reached("late", 1),
-                    Outcome::Quarantined(_) => self.hub.reached("quarantined", 1),
+                    Outcome::Quarantined(reason) => {
+                        self.hub.reached("quarantined", 1);
+                        self.hub.reached("same id, other body", u64::from(*reason == Reason::Conflict));
+                    }
                     Outcome::Ignored => anyhow::bail!("ignored: {}", one.text),
                 }
             }
@@ -253,6 +256,7 @@ impl Life<'_> {
             _ => drop(store), // as after a kill: the log has everything
         }
         let (store, opened) = Store::open(self.folder, "lives", self.options.clone())?;
+        self.hub.trace(format!("{opened:?}"));
         ensure!(opened.torn.is_none(), "a tail is torn that nobody tore");
         self.hub.reached("replayed", u64::from(opened.commits_replayed > 0));
         self.store = Some(store);
@@ -269,6 +273,7 @@ impl Life<'_> {
         let (key, position, text) = (one.key.clone(), one.event.row.position.clone(), one.event.row.body.to_string());
         let rows = self.expected.accepted.entry(key.clone()).or_default();
         let is_known = rows.iter().any(|row| at(&self.expected.join, row) == Some(position.clone()));
+        self.hub.trace((&key, position.to_string(), &text));
         // He vouches that it is no repeat; where it is one, he does without it.
         if !is_known && self.hub.below(2) == 0 {
             rows.push(text);
@@ -285,6 +290,7 @@ impl Life<'_> {
     fn erases(&mut self, sent: &[Sent]) -> Result<()> {
         let key = self.key();
         let erased = self.store()?.erase(key, self.now)?;
+        self.hub.trace(format!("{key} {erased:?}"));
         self.now += 1;
         self.expected.was_erased = true;
         self.expected.accepted.remove(key);
@@ -311,7 +317,8 @@ impl Life<'_> {
             waiting.push(entry.event.row.body.to_string());
             Ok::<_, millpond_store::Error>(())
         })?;
-        let (store, _) = store.rebuild(self.folder, parsed(text, self.plan), false, |_| ())?;
+        let (store, rebuilt) = store.rebuild(self.folder, parsed(text, self.plan), false, |_| ())?;
+        self.hub.trace((text, format!("{rebuilt:?}")));
         self.store = Some(store);
         self.expected.join = join;
         self.expected.rebuilt(sent, &waiting);
@@ -325,7 +332,7 @@ impl Life<'_> {
         let key = self.key();
         let found = self.store()?.key_view(key)?;
         let document = found.as_ref().map(|found| found.view.state.document(&self.expected.join, key));
-        self.hub.trace(&document);
+        self.hub.trace((key, &document));
         let right = self.expected.document(key);
         ensure!(document == right, "the view of {key} is {document:?}\nit should be {right:?}");
         if let Some(found) = found {
@@ -343,6 +350,7 @@ impl Life<'_> {
             known.clear();
         }
         for change in page.changes {
+            self.hub.trace((&change.key, change.version, &change.document));
             let before = known.insert(change.key.clone(), (change.version, change.document));
             let is_newer = before.is_none_or(|(version, _)| version < change.version);
             ensure!(is_newer, "version {} of {} is told after a newer one", change.version, change.key);

@@ -10,4 +10,5 @@ pub mod lives;
 pub mod model;
 pub mod plan;
 pub mod report;
+pub mod scratch;
 pub mod sim;

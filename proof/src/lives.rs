@@ -48,7 +48,7 @@ pub fn live(part: &str, command: &str, amount: Amount, life: impl Fn(&Plan) -> L
     Fault::ALL.iter().for_each(|fault| report.fired(&fault.to_string(), 0));
     let began = Instant::now();
     for seed in amount.seed..amount.seed.saturating_add(amount.lives) {
-        if began.elapsed() >= amount.time {
+        if report.runs > 0 && began.elapsed() >= amount.time {
             break;
         }
         let plan = Plan::of(seed);

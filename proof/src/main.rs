@@ -95,29 +95,9 @@ enum Part {
         first: bool,
     },
     /// Lets single calls of the system fail.
-    Faults {
-        /// How long.
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-        /// The first script's seed.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Only this one.
-        #[arg(long)]
-        run: Option<u64>,
-    },
+    Faults(faults::Asked),
     /// Kills the script at single calls of the system.
-    Kills {
-        /// How long.
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-        /// The first script's seed.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Only this one.
-        #[arg(long)]
-        run: Option<u64>,
-    },
+    Kills(faults::Asked),
     /// Prints a script.
     DiskShow {
         /// Which script.
@@ -142,8 +122,8 @@ fn main() -> Result<()> {
         }
         Part::DiskJudge { dir, seed, acked } => return flips::print_verdict(&dir, seed, acked),
         Part::Flips { seconds, seed, flip, first } => flips::flips(seconds, seed, flip, first)?,
-        Part::Faults { seconds, seed, run } => faults::faults(seconds, seed, run, false)?,
-        Part::Kills { seconds, seed, run } => faults::faults(seconds, seed, run, true)?,
+        Part::Faults(asked) => faults::faults(&asked)?,
+        Part::Kills(asked) => faults::kills(&asked)?,
         Part::DiskShow { seed, steps } => {
             let expected = oracle::Expected::new(seed, steps);
             expected.steps.iter().enumerate().for_each(|(index, step)| println!("{}: {step}", index + 1));

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use fastrand::Rng;
 
 /// Something that goes wrong, or is made to come in an unkind way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// A producer sends an event again, now or long after.
     Duplicate,

@@ -52,13 +52,6 @@ impl Report {
         add(&mut self.reached, state, count);
     }
 
-    /// Kinds of faults and states of which there were fewer than so many.
-    #[must_use]
-    pub fn rarer_than(&self, count: u64) -> Vec<&str> {
-        let all = self.faults.iter().chain(&self.reached);
-        all.filter(|(_, had)| **had < count).map(|(name, _)| &**name).collect()
-    }
-
     /// Prints it as one line of JSON, and ends the program: with 1 if something was found.
     ///
     /// # Errors

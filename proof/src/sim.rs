@@ -64,13 +64,19 @@ impl Hub {
     /// Whether a fault happens here; it is counted.
     #[must_use]
     pub fn fires(&self, fault: Fault) -> bool {
-        let mut inner = self.inner();
-        let percent = inner.weights.of(fault);
-        let fires = percent > 0 && !inner.is_calm && inner.chance.u32(..100) < percent;
+        let fires = self.draws(fault);
         if fires {
-            *inner.fired.entry(fault).or_default() += 1;
+            self.fired(fault);
         }
         fires
+    }
+
+    /// Whether a fault is to happen; whoever sees it happen counts it.
+    #[must_use]
+    pub fn draws(&self, fault: Fault) -> bool {
+        let mut inner = self.inner();
+        let percent = inner.weights.of(fault);
+        percent > 0 && !inner.is_calm && inner.chance.u32(..100) < percent
     }
 
     /// From now on, nothing goes wrong.
@@ -80,6 +86,7 @@ impl Hub {
 
     /// Counts a fault that was decided elsewhere.
     pub fn fired(&self, fault: Fault) {
+        self.trace(fault);
         *self.inner().fired.entry(fault).or_default() += 1;
     }
 

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use fastrand::Rng;
 use millpond_proof::disk::image::{Crash, image, unsynced_names};
-use millpond_proof::disk::images::{acked, scratch};
+use millpond_proof::disk::images::acked;
 use millpond_proof::disk::look::look;
 use millpond_proof::disk::oracle::Expected;
 use millpond_proof::disk::record::{Op, Record, record};
+use millpond_proof::scratch::scratch;
 
 const SEED: u64 = 7;
 const STEPS: usize = 12;

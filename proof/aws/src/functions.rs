@@ -13,6 +13,7 @@ use millpond_aws::handlers::Deployment;
 use millpond_aws::meter::Metric;
 use millpond_aws_testkit::fake::{Faults, Message};
 use millpond_aws_testkit::world::{World, ahead, failures, now};
+use millpond_core::Reason;
 use millpond_core::process::verified;
 use millpond_core::store::Store;
 use millpond_proof::events::{DEFINITION, EVENTS, Found, KEYS, MINUTE, REDEFINED, Sent, definition, examine, sent};
@@ -62,6 +63,8 @@ struct Life<'l> {
     fired: RefCell<BTreeMap<Fault, u64>>,
     reached: RefCell<BTreeMap<&'static str, u64>>,
     wrong: RefCell<Option<String>>,
+    /// A hash of all that happened so far.
+    traced: Cell<u64>,
 }
 
 /// Lives a life.
@@ -127,6 +130,7 @@ async fn lived(plan: &Plan) -> Lived {
         fired,
         reached: RefCell::default(),
         wrong: RefCell::default(),
+        traced: Cell::default(),
     };
     let mut tasks: Vec<LocalBoxFuture<'_, ()>> =
         vec![Box::pin(life.sends(&sent)), Box::pin(life.calms()), Box::pin(life.redefines())];
@@ -151,16 +155,23 @@ impl Life<'_> {
         self.chance.borrow_mut().u64(..end)
     }
 
+    /// Whether a fault happens here; it is counted.
     fn fires(&self, fault: Fault) -> bool {
-        let percent = self.weights.of(fault);
-        let fires = percent > 0 && !self.is_calm.get() && self.below(100) < u64::from(percent);
+        let fires = self.draws(fault);
         if fires {
             self.fired(fault, 1);
         }
         fires
     }
 
+    /// Whether a fault is to happen; whoever sees it happen counts it.
+    fn draws(&self, fault: Fault) -> bool {
+        let percent = self.weights.of(fault);
+        percent > 0 && !self.is_calm.get() && self.below(100) < u64::from(percent)
+    }
+
     fn fired(&self, fault: Fault, count: u64) {
+        self.trace((fault, count));
         *self.fired.borrow_mut().entry(fault).or_default() += count;
     }
 
@@ -168,6 +179,11 @@ impl Life<'_> {
         if count > 0 {
             *self.reached.borrow_mut().entry(state).or_default() += count;
         }
+    }
+
+    /// Puts down what happened, and when.
+    fn trace(&self, what: impl Hash) {
+        self.traced.set(hash((self.traced.get(), now(), what)));
     }
 
     fn wrong(&self, what: impl FnOnce() -> String) {
@@ -302,12 +318,17 @@ impl Life<'_> {
     /// Runs a function until it is done, stops, or has no more time.
     async fn invokes(&self, function: &str, payload: &Value) -> Option<Value> {
         let skew = if self.fires(Fault::Skew) { self.below(2 * SKEW_MS as u64) as i64 - SKEW_MS } else { 0 };
-        let time = match self.fires(Fault::Crash) {
-            true => Duration::from_millis(self.below(3_000)),
-            false => FUNCTION_TIMEOUT,
-        };
+        let dies = self.draws(Fault::Crash);
+        let time = if dies { Duration::from_millis(self.below(3_000)) } else { FUNCTION_TIMEOUT };
         let invocation = self.world.invoke_of(self.deployment(), function, payload);
-        timeout(time, ahead(skew, invocation)).await.ok()?.ok()
+        self.trace((function, skew, payload.to_string()));
+        let done = timeout(time, ahead(skew, invocation)).await;
+        if dies && done.is_err() {
+            self.fired(Fault::Crash, 1); // one that is done before is not met by it
+        }
+        let answer = done.ok()?.ok();
+        self.trace((function, answer.as_ref().map(Value::to_string)));
+        answer
     }
 
     async fn delivers(&self, function: &str, records: Vec<Record<Value>>) {
@@ -447,7 +468,10 @@ impl Life<'_> {
         }
         let text = |message: &Value, name: &str| message[name].as_str().unwrap_or_default().to_owned();
         found.late = self.world.queue("late").iter().map(|late| (text(late, "key"), text(late, "event"))).collect();
-        found.quarantined = self.world.queue("quarantine").iter().map(|message| text(message, "text")).collect();
+        let quarantined = self.world.queue("quarantine");
+        let is_other_body = |message: &&Value| message["reason"] == Reason::Conflict.code();
+        self.reached("same id, other body", quarantined.iter().filter(is_other_body).count() as u64);
+        found.quarantined = quarantined.iter().map(|message| text(message, "text")).collect();
         let invocation = self.world.invocation();
         let store = deployment.store(&invocation);
         for key in KEYS {
@@ -522,11 +546,12 @@ impl Life<'_> {
         ] {
             self.reached(state, meter.get(metric) as u64);
         }
-        let calls = state.calls.iter().map(|call| (&call.operation, &call.table, call.refused, call.items));
-        let trace = hash((calls.collect::<Vec<_>>(), format!("{:?}", state.queues), self.wrong.borrow().as_ref()));
+        self.trace(format!("{:?} {:?} {:?}", state.calls, state.queues, state.changes));
+        self.trace((&state.objects, KEYS.map(|key| format!("{:?}", self.world.aws.view_item(key)))));
+        self.trace(self.wrong.borrow().as_ref());
         let named = |(fault, count): (Fault, u64)| (fault.to_string(), count);
         Lived {
-            trace,
+            trace: self.traced.get(),
             events: EVENTS,
             fired: self.fired.take().into_iter().filter(|(_, count)| *count > 0).map(named).collect(),
             reached: self.reached.take().into_iter().map(|(state, count)| (state.to_owned(), count)).collect(),

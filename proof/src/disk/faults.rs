@@ -4,6 +4,7 @@
 use std::env::current_exe;
 use std::ffi::OsStr;
 use std::fs;
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -11,28 +12,35 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
 use tempfile::TempDir;
 
-use super::images::{STEPS, look_at_end, scratch, spread};
+use super::child::{TIME_MAX, output_in_time};
+use super::images::{STEPS, look_at_end, spread};
 use super::look::{Look, caught, look};
 use super::oracle::Expected;
 use super::script::Step;
 use super::{pool, script};
 use crate::report::{Failure, Report};
+use crate::scratch::scratch;
 
-/// How calls that change files may fail, and which: names as `failing.c` has them.
-const FAULTS: [(&str, &[&str]); 4] = [
-    ("EIO", &["write", "fdatasync", "fsync", "rename", "unlink", "open", "ftruncate", "mkdir"]),
+/// A kind of fault, and the calls at which it may happen: names as `failing.c` has them.
+type Kind = (&'static str, &'static [&'static str]);
+
+/// The calls that change files.
+const CALLS: &[&str] = &["write", "fdatasync", "fsync", "rename", "unlink", "open", "ftruncate", "mkdir"];
+/// How they may fail, and which.
+const FAULTS: [Kind; 4] = [
+    ("EIO", CALLS),
     ("ENOSPC", &["write", "fsync", "rename", "open", "ftruncate", "mkdir"]),
     ("EMFILE", &["open"]),
     ("short write", &["write"]),
 ];
-const KILLS: [(&str, &[&str]); 1] =
-    [("killed", &["write", "fdatasync", "fsync", "rename", "unlink", "open", "ftruncate", "mkdir"])];
+const KILLS: [Kind; 1] = [("killed", CALLS)];
 const FAILURES_MAX: usize = 50;
 /// One run in so many is gone on with to the script's end.
 const ONE_GOES_ON: u64 = 4;
-/// Runs of a script, before the next: many scripts show more than all of one.
+/// Runs of a script, before the next, where there is no time for all of one: many scripts show more.
 const RUNS_OF_A_SCRIPT: u64 = 400;
 
 /// Read by who opens folders, written by who starts children.
@@ -79,8 +87,10 @@ enum Behind {
 struct Runs {
     expected: Expected,
     failing: Arc<Failing>,
-    /// By kind.
-    faults: Vec<Vec<Fault>>,
+    /// All that can go wrong, in the order of trying.
+    faults: Vec<Fault>,
+    /// How long the script took without a fault.
+    took: Duration,
 }
 
 /// What became of a run.
@@ -104,6 +114,9 @@ impl Failing {
     }
 
     /// The script as a child in a new folder, with a fault or none.
+    ///
+    /// # Errors
+    /// If it cannot be run, or has no end.
     fn run(&self, folder: &Path, seed: u64, fault: Option<&Fault>) -> Result<(Output, Watched)> {
         let told = folder.with_extension("told");
         let (seed, steps) = (seed.to_string(), STEPS.to_string());
@@ -124,7 +137,8 @@ impl Failing {
             let _nothing_is_open = FOLDERS.write().unwrap_or_else(PoisonError::into_inner);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("the script cannot be run")?
         };
-        let output = child.wait_with_output()?;
+        let output = output_in_time(child)?;
+        let output = output.with_context(|| format!("it has no end within {} s", TIME_MAX.as_secs()))?;
         let watched = Watched::read(&fs::read_to_string(&told).context("nobody watched the script")?)?;
         Ok((output, watched))
     }
@@ -151,23 +165,31 @@ impl Watched {
 }
 
 impl Runs {
-    fn new(failing: &Arc<Failing>, seed: u64, kinds: &[(&'static str, &[&'static str])]) -> Result<Self> {
-        let dir = scratch()?;
+    fn new(failing: &Arc<Failing>, seed: u64, kinds: &[Kind]) -> Result<Self> {
+        let (dir, began) = (scratch()?, Instant::now());
         let (clean, watched) = failing.run(&dir.path().join("data"), seed, None)?;
         ensure!(clean.status.success(), "the script fails without a fault: {}", said(&clean));
-        let faults = kinds.iter().map(|(kind, calls)| {
-            let counts = watched.counts.iter().filter_map(|(counted, count)| {
-                let call = calls.iter().find(|call| **call == counted)?;
-                Some((*call, *count))
-            });
-            counts.flat_map(|(call, count)| (1..=count).map(move |when| Fault { kind, call, when })).collect()
-        });
-        Ok(Self { expected: Expected::new(seed, STEPS), failing: Arc::clone(failing), faults: faults.collect() })
+        let count_of =
+            |call: &str| watched.counts.iter().find(|(counted, _)| counted == call).map_or(0, |(_, count)| *count);
+        let of_call = |kind: &'static str, call: &'static str| -> Vec<Fault> {
+            let count = count_of(call);
+            (0..count).map(|index| Fault { kind, call, when: 1 + spread(index, count) }).collect()
+        };
+        let of_kind = |(kind, calls): &Kind| in_turn(calls.iter().map(|call| of_call(kind, call)).collect());
+        let faults = in_turn(kinds.iter().map(of_kind).collect());
+        let (expected, failing, took) = (Expected::new(seed, STEPS), Arc::clone(failing), began.elapsed());
+        Ok(Self { expected, failing, faults, took })
+    }
+
+    /// All that can go wrong, if there is time for it before `end`; else some of it.
+    fn numbers(&self, end: Instant) -> Range<u64> {
+        let all = self.faults.len() as u64;
+        let left = end.saturating_duration_since(Instant::now()).as_secs_f64() * pool::cores() as f64;
+        if self.took.as_secs_f64() * all as f64 <= left { 0..all } else { 0..all.min(RUNS_OF_A_SCRIPT) }
     }
 
     fn try_fault(&self, number: u64) -> Seen {
-        let (kinds, of_kind) = (self.faults.len() as u64, &self.faults[(number % self.faults.len() as u64) as usize]);
-        let fault = &of_kind[spread(number / kinds, of_kind.len() as u64) as usize];
+        let fault = &self.faults[(number % self.faults.len() as u64) as usize];
         let mut seen = Seen { number, fault: fault.clone(), fired: false, reached: Vec::new(), failure: None };
         let done = self.with(fault, number, &mut seen);
         seen.failure = done.err().map(|error| format!("{fault:?}: {error:#}"));
@@ -192,11 +214,16 @@ impl Runs {
     }
 
     /// Whether a store went on to its tables, in a step before any that opens anew: a second time, since
-    /// the first may have begun when what failed beside it was not yet known.
+    /// the first may have begun when what failed beside it was not yet known. The last time does not count of
+    /// a store that is dropped: nobody hears what comes of it.
     fn flushes(&self, behind: &[Behind], done_before: usize) -> bool {
-        let same_store = |one: &&Behind| !matches!(one, Behind::Ack(number) if self.opens(*number));
-        !self.opens(done_before)
-            && behind.iter().take_while(same_store).filter(|one| **one == Behind::Segment).count() > 1
+        let last = behind.iter().position(|one| matches!(one, Behind::Ack(number) if self.opens(*number)));
+        let of_store = &behind[..last.unwrap_or(behind.len())];
+        let is_dropped = last.is_some_and(
+            |last| matches!(behind[last], Behind::Ack(number) if self.expected.steps.get(number) == Some(&Step::Drop)),
+        );
+        let flushes = of_store.iter().filter(|one| **one == Behind::Segment).count();
+        !self.opens(done_before) && flushes > 1 + usize::from(is_dropped)
     }
 
     fn with(&self, fault: &Fault, number: u64, seen: &mut Seen) -> Result<()> {
@@ -284,31 +311,67 @@ fn acked(output: &Output) -> Result<Option<usize>> {
     Ok(Some(step.parse()?))
 }
 
-/// Lets calls fail, or kill, for as long as was asked; `run`: only this one.
+/// The first of each list, then the second of each, and so on: what is rare comes as soon as what is not.
+fn in_turn(lists: Vec<Vec<Fault>>) -> Vec<Fault> {
+    let longest = lists.iter().map(Vec::len).max().unwrap_or_default();
+    (0..longest).flat_map(|index| lists.iter().filter_map(move |list| list.get(index).cloned())).collect()
+}
+
+/// What is asked of these parts.
+#[derive(Clone, Debug, Args)]
+pub struct Asked {
+    /// How long.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// The first script's seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only this one.
+    #[arg(long)]
+    run: Option<u64>,
+    /// Ends at the first failure.
+    #[arg(long)]
+    first: bool,
+}
+
+/// Lets calls fail for as long as was asked.
 ///
 /// # Errors
 /// If there is no C compiler, or the script fails without a fault.
-pub fn faults(seconds: u64, seed: u64, only: Option<u64>, kills: bool) -> Result<Report> {
-    let (part, kinds) = if kills { ("kills", &KILLS[..]) } else { ("faults", &FAULTS[..]) };
+pub fn faults(asked: &Asked) -> Result<Report> {
+    try_kinds("faults", &FAULTS, asked)
+}
+
+/// Lets calls kill the script for as long as was asked.
+///
+/// # Errors
+/// As [`faults`].
+pub fn kills(asked: &Asked) -> Result<Report> {
+    try_kinds("kills", &KILLS, asked)
+}
+
+fn try_kinds(part: &str, kinds: &[Kind], asked: &Asked) -> Result<Report> {
     let mut report = Report::new(part, "runs");
-    let end = Instant::now() + Duration::from_secs(seconds);
+    for (kind, calls) in kinds {
+        report.fired(kind, 0);
+        calls.iter().for_each(|call| report.reached(&format!("{kind} at {call}"), 0));
+    }
+    let failures_max = if asked.first { 1 } else { FAILURES_MAX };
     let failing = Arc::new(Failing::new()?);
     std::panic::set_hook(Box::new(|_| {})); // they are caught, and told with the run
-    for seed in seed.. {
+    let mut end = None;
+    for seed in asked.seed.. {
         let runs = Arc::new(Runs::new(&failing, seed, kinds)?);
-        let numbers = only.map_or(0..RUNS_OF_A_SCRIPT, |only| only..only + 1);
-        let tried = Arc::clone(&runs);
+        let end = *end.get_or_insert_with(|| Instant::now() + Duration::from_secs(asked.seconds));
+        report.reached("calls of the scripts, each by each fault", runs.faults.len() as u64);
+        let numbers = asked.run.map_or_else(|| runs.numbers(end), |run| run..run + 1);
         let replay = |number: u64| format!("millpond-proof {part} --seed {seed} --run {number}");
-        pool::try_all(
-            numbers,
-            end,
-            move |number| tried.try_fault(number),
-            |seen| {
-                note(seen, replay, &mut report);
-                Ok(report.failures.len() < FAILURES_MAX)
-            },
-        )?;
-        if report.failures.len() >= FAILURES_MAX || Instant::now() >= end || only.is_some() {
+        let noted = |seen| {
+            note(seen, replay, &mut report);
+            Ok(report.failures.len() < failures_max)
+        };
+        pool::try_all(numbers, end, move |number| runs.try_fault(number), noted)?;
+        if report.failures.len() >= failures_max || Instant::now() >= end || asked.run.is_some() {
             break;
         }
     }
@@ -317,11 +380,43 @@ pub fn faults(seconds: u64, seed: u64, only: Option<u64>, kills: bool) -> Result
 
 fn note(seen: Seen, replay: impl FnOnce(u64) -> String, report: &mut Report) {
     report.runs += 1;
+    report.reached("calls tried", 1);
     let Fault { kind, call, .. } = seen.fault;
     report.fired(kind, u64::from(seen.fired));
     report.reached(&format!("{kind} at {call}"), u64::from(seen.fired));
     seen.reached.iter().for_each(|state| report.reached(state, 1));
     if let Some(what) = seen.failure {
         report.failures.push(Failure { replay: replay(seen.number), what });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a script goes on to its tables that takes so many segments before the next step that
+    /// opens anew, which is of that kind.
+    fn flushes(segments: usize, opening: &Step) -> bool {
+        let failing = Arc::new(Failing { library: PathBuf::new(), _dir: scratch().unwrap() });
+        let runs = |seed| {
+            let (failing, expected) = (Arc::clone(&failing), Expected::new(seed, STEPS));
+            Runs { expected, failing, faults: Vec::new(), took: Duration::ZERO }
+        };
+        let found = (1..).map(runs).find_map(|runs| {
+            let next = (1..STEPS).find(|next| runs.expected.steps[*next] == *opening && !runs.opens(next - 1))?;
+            Some((runs, next))
+        });
+        let (runs, next) = found.expect("some script has it");
+        let mut behind = vec![Behind::Segment; segments];
+        behind.push(Behind::Ack(next));
+        runs.flushes(&behind, next - 1)
+    }
+
+    /// The second flush failed while the store was dropped, which nobody can hear: it was told as a find,
+    /// where the machine was slow enough.
+    #[test]
+    fn the_last_flush_of_a_store_that_is_dropped_is_not_asked_for() {
+        assert!(!flushes(1, &Step::Reopen) && flushes(2, &Step::Reopen));
+        assert!(!flushes(2, &Step::Drop) && flushes(3, &Step::Drop));
     }
 }

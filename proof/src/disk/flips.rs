@@ -2,36 +2,48 @@
 //! all the same.
 
 use std::env::current_exe;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use super::child::{TIME_MAX, output_in_time};
 use super::image::{Crash, image, kind};
-use super::images::{STEPS, acked, scratch};
+use super::images::{STEPS, acked};
 use super::look::{Verdict, judge};
 use super::oracle::Expected;
 use super::pool;
 use super::record::record;
 use super::tree::Tree;
 use crate::report::{Failure, Report};
+use crate::scratch::scratch;
 
 /// Flips of one recorded script.
 const FLIPS_OF_A_RUN: u64 = 3_000;
+/// The fault.
+const TURNED: &str = "bit turned over";
 const FAILURES_MAX: usize = 200;
-/// How long one look may take.
-const LOOK_MAX: Duration = Duration::from_secs(20);
-/// How much memory it may take: a length that was damaged must not ask for more.
+/// How much memory a look may take: a length that was damaged must not ask for more.
 const MEMORY_MAX: u64 = 4 << 30;
 /// Bytes at a file's start and end that are tried as often as all between.
 const EDGE: u64 = 64;
+/// The kinds of files that have bytes in a store that was closed, or whose process was killed.
+const KINDS: [&str; 10] = [
+    "LOCK",
+    "MANIFEST",
+    "definition",
+    "log segment",
+    "current",
+    "new current",
+    "journal of the tables",
+    "list of tables",
+    "table",
+    "version of the tables",
+];
 
 /// A folder to damage.
 struct Base {
@@ -124,29 +136,13 @@ impl Bases {
         let mut command = Command::new(current_exe()?);
         command.args(["disk-judge", "--seed", &self.seed.to_string(), "--acked", &acked.to_string(), "--dir"]);
         let child = command.arg(&folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        match output_in_time(child, LOOK_MAX)? {
-            None => Ok(Verdict::Wrong(format!("it has no end within {} s", LOOK_MAX.as_secs()))),
-            Some((true, said)) => serde_json::from_str(&said).with_context(|| format!("what is `{said}`?")),
-            Some((false, said)) => Ok(Verdict::Panicked(format!("the process died; it said `{said}`"))),
-        }
-    }
-}
-
-/// Whether it succeeded, and what it said; `None` if it had to be killed.
-fn output_in_time(mut child: Child, time: Duration) -> Result<Option<(bool, String)>> {
-    let mut out = child.stdout.take().context("nobody listens to the child")?;
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut said = String::new();
-        let read = out.read_to_string(&mut said);
-        let _ = sender.send(read.map(|_| said)); // nobody waits for one that came too late
-    });
-    match receiver.recv_timeout(time) {
-        Ok(said) => Ok(Some((child.wait()?.success(), said?))),
-        Err(_) => {
-            child.kill()?;
-            child.wait()?;
-            Ok(None)
+        let Some(output) = output_in_time(child)? else {
+            return Ok(Verdict::Wrong(format!("it has no end within {} s", TIME_MAX.as_secs())));
+        };
+        let said = String::from_utf8_lossy(&output.stdout);
+        match output.status.success() {
+            true => serde_json::from_str(&said).with_context(|| format!("what is `{said}`?")),
+            false => Ok(Verdict::Panicked(format!("the process died; it said `{said}`"))),
         }
     }
 }
@@ -169,9 +165,12 @@ pub fn print_verdict(dir: &Path, seed: u64, acked: usize) -> Result<()> {
 pub fn flips(seconds: u64, seed: u64, flip: Option<u64>, first: bool) -> Result<Report> {
     let failures_max = if first { 1 } else { FAILURES_MAX };
     let mut report = Report::new("flips", "flips");
-    let end = Instant::now() + Duration::from_secs(seconds);
+    report.fired(TURNED, 0);
+    KINDS.iter().for_each(|kind| report.reached(&bit_of(kind), 0));
+    let mut end = None;
     for seed in seed.. {
         let bases = Arc::new(Bases::new(seed)?);
+        let end = *end.get_or_insert_with(|| Instant::now() + Duration::from_secs(seconds));
         let numbers = flip.map_or(0..FLIPS_OF_A_RUN, |flip| flip..flip + 1);
         let tried = Arc::clone(&bases);
         let noted = |seen| {
@@ -186,11 +185,15 @@ pub fn flips(seconds: u64, seed: u64, flip: Option<u64>, first: bool) -> Result<
     Ok(report.timed())
 }
 
+fn bit_of(kind: &str) -> String {
+    format!("bit of {kind}")
+}
+
 fn note(seed: u64, seen: Seen, report: &mut Report) -> Result<()> {
     let Seen { number, base, kind, place, verdict } = seen;
     report.runs += 1;
-    report.fired("bit turned over", 1);
-    report.reached(&format!("bit of {kind}"), 1);
+    report.fired(TURNED, 1);
+    report.reached(&bit_of(kind), 1);
     let (state, what) = match verdict? {
         Verdict::Right => (format!("{kind}: right all the same"), None),
         Verdict::Cut => (format!("{kind}: cut, and told"), None),

@@ -23,11 +23,11 @@ pub enum Crash {
 }
 
 impl Crash {
-    /// Its name in reports.
+    /// Its name in reports: there is also the part that kills.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Killed => "killed",
+            Self::Killed => "image of a kill",
             Self::Journal => "power cut",
             Self::Posix => "power cut, names by POSIX",
         }
@@ -38,6 +38,11 @@ impl Crash {
 pub type Lost = BTreeMap<&'static str, u64>;
 /// Among what was lost: a write of which the disk has only some sectors.
 pub const TORN: &str = "torn write";
+const NAME: &str = "name of a new file lost";
+const REMOVAL: &str = "removal lost";
+const RENAME: &str = "rename lost";
+const WRITE: &str = "unsynced write lost";
+const LENGTH: &str = "unsynced length lost";
 
 /// What happens to the writes that no sync covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +137,9 @@ pub fn kind(path: &str) -> &'static str {
 /// The disk after a crash behind the first operations `ops`; chances are those of `rng`.
 #[must_use]
 pub fn image(ops: &[Op], crash: Crash, rng: &mut Rng) -> (Tree, Lost) {
-    let (mut tree, mut lost) = (Tree::default(), Lost::new());
+    // What is never lost is to be seen, too.
+    let mut lost = Lost::from([TORN, NAME, REMOVAL, RENAME, WRITE, LENGTH].map(|kind| (kind, 0)));
+    let mut tree = Tree::default();
     if crash == Crash::Killed {
         ops.iter().for_each(|op| apply(&mut tree, op));
         return (tree, lost);
@@ -182,12 +189,12 @@ pub fn image(ops: &[Op], crash: Crash, rng: &mut Rng) -> (Tree, Lost) {
             _ if kept[index] => apply(&mut tree, op),
             Op::Make { number, is_dir, .. } => {
                 tree.make(*number, *is_dir); // its content may be there, but no name leads to it
-                *lost.entry("name of a new file lost").or_default() += 1;
+                *lost.entry(NAME).or_default() += 1;
             }
-            Op::Remove { .. } => *lost.entry("removal lost").or_default() += 1,
-            Op::Rename { .. } => *lost.entry("rename lost").or_default() += 1,
-            Op::Write { .. } => *lost.entry("unsynced write lost").or_default() += 1,
-            Op::SetLen { .. } => *lost.entry("unsynced length lost").or_default() += 1,
+            Op::Remove { .. } => *lost.entry(REMOVAL).or_default() += 1,
+            Op::Rename { .. } => *lost.entry(RENAME).or_default() += 1,
+            Op::Write { .. } => *lost.entry(WRITE).or_default() += 1,
+            Op::SetLen { .. } => *lost.entry(LENGTH).or_default() += 1,
             Op::Sync { .. } | Op::Ack(_) => {}
         }
     }

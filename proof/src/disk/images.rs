@@ -18,6 +18,7 @@ use super::pool;
 use super::record::{Op, Record, record, replay};
 use super::script::{self, Step};
 use crate::report::{Failure, Report};
+use crate::scratch::scratch;
 
 /// Steps of a script.
 pub const STEPS: usize = 40;
@@ -45,15 +46,6 @@ pub struct Asked {
     pub posix: bool,
     /// Whether one failure is enough.
     pub first: bool,
-}
-
-/// A folder in memory, where there is one.
-///
-/// # Errors
-/// If none can be made.
-pub fn scratch() -> Result<TempDir> {
-    let shm = Path::new("/dev/shm");
-    if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.context("cannot make a folder")
 }
 
 /// A recorded run, and what it must come to.
@@ -233,12 +225,16 @@ pub fn spread(index: u64, of: u64) -> u64 {
 /// If no script can be recorded, or there is no room for images.
 pub fn crashes(asked: &Asked) -> Result<Report> {
     let mut report = Report::new(if asked.posix { "posix" } else { "disk" }, "images");
-    let end = Instant::now() + Duration::from_secs(asked.seconds);
+    let crashes = if asked.posix { &[Crash::Posix][..] } else { &[Crash::Killed, Crash::Journal] };
+    crashes.iter().for_each(|crash| report.fired(crash.name(), 0));
+    let mut end = None;
     std::panic::set_hook(Box::new(|_| {})); // they are caught, and told with the image
     for seed in asked.seed.. {
         let run = Arc::new(Run::new(asked, seed)?);
+        let end = *end.get_or_insert_with(|| Instant::now() + Duration::from_secs(asked.seconds));
         report.reached("recorded operations", run.record.ops.len() as u64);
         report.reached("recorded scripts", 1);
+        report.reached("images of the scripts", run.images());
         if asked.posix {
             let names = unsynced_names(&run.record);
             names.iter().for_each(|(kind, count)| report.reached(&format!("name never synced: {kind}"), *count));
@@ -262,6 +258,7 @@ pub fn crashes(asked: &Asked) -> Result<Report> {
 /// Puts down what became of an image.
 fn note(run: &Run, seen: Seen, report: &mut Report) -> Result<()> {
     report.runs += 1;
+    report.reached("images tried", 1);
     report.fired(seen.crash.name(), 1);
     for (kind, count) in seen.lost {
         match kind {

@@ -1,6 +1,7 @@
 //! The disk: what the store does with its files, recorded, and then every way in which a disk, a
 //! crash or a fault can go against it.
 
+pub mod child;
 pub mod faults;
 pub mod flips;
 pub mod image;

@@ -174,6 +174,7 @@ pub fn options(seed: u64) -> Options {
         memtable_bytes: 4_000,
         block_cache_bytes: 1 << 20,
         log_bytes_kept: if seed.is_multiple_of(2) { 0 } else { 10_000 },
+        duplicates_bytes_kept: 0,
         durable: true,
     }
 }

@@ -4,6 +4,7 @@
 mod store;
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Debug;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -155,15 +156,17 @@ impl Deployment<'_> {
     }
 
     /// Runs a function until it is done, stops, or has no more time.
-    async fn invoke<R>(&self, calls: &Calls<'_>, function: impl Future<Output = R>) -> Option<R> {
+    async fn invoke<R: Debug>(&self, calls: &Calls<'_>, function: impl Future<Output = R>) -> Option<R> {
         let mut function = pin!(function);
-        poll_fn(|context| {
+        let done = poll_fn(|context| {
             if calls.is_over() {
                 return Poll::Ready(None);
             }
             function.as_mut().poll(context).map(Some)
-        })
-        .await
+        });
+        let done = done.await;
+        self.world.hub.trace(format!("{done:?}"));
+        done
     }
 
     /// The consumer's mapping of a shard.
@@ -197,6 +200,7 @@ impl Deployment<'_> {
                 let now = calls.now();
                 match consume(&calls, self.join, record.data.as_bytes(), now, BOUNDARY).await {
                     Ok(outcomes) => {
+                        hub.trace(format!("{outcomes:?}"));
                         let accepted = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Accepted { .. }));
                         hub.reached("accepted", accepted.count() as u64);
                     }
@@ -255,6 +259,7 @@ impl Deployment<'_> {
 
     fn tell(&self, key: &str, done: &Triggered) {
         let hub = &self.world.hub;
+        hub.trace(format!("{done:?}"));
         hub.reached("refold", u64::from(done.written && done.refolded));
         hub.reached("fast", u64::from(done.written && !done.refolded));
         if done.diverged {

@@ -1,12 +1,13 @@
 //! A store that does whatever a store may do, and watches what is done to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use millpond_core::store::{Inserted, LateEvent, Page, Quarantined, Row, Store, Written};
-use millpond_core::{Position, View};
+use millpond_core::{Position, Reason, View};
 
 use crate::events::{Found, LATENESS, MINUTE};
 use crate::plan::Fault;
@@ -170,7 +171,8 @@ impl Tables {
     }
 
     fn page(&self, hub: &Hub, key: &str, after: Option<&Position>, through: Option<&Position>) -> Page {
-        let size = if hub.fires(Fault::ShortPage) { 1 } else { 1 + hub.below(PAGE_ROWS_MAX) };
+        let is_short = hub.draws(Fault::ShortPage);
+        let size = if is_short { 1 } else { 1 + hub.below(PAGE_ROWS_MAX) };
         let of_key = (key.to_owned(), Position::default())..;
         let mut rows: Vec<Row> = self
             .rows
@@ -182,6 +184,9 @@ impl Tables {
             .collect();
         let more = rows.len() > size;
         rows.truncate(size);
+        if is_short && more {
+            hub.fired(Fault::ShortPage);
+        }
         hub.reached("a page that is not the last", u64::from(more));
         Page { rows, more }
     }
@@ -233,7 +238,7 @@ impl<'w> Calls<'w> {
     pub(super) fn new(world: &'w World) -> Self {
         let hub = &world.hub;
         let skew = if hub.fires(Fault::Skew) { hub.below(2 * SKEW as usize) as u64 } else { SKEW };
-        let left = if hub.fires(Fault::Crash) { hub.below(8) as u32 } else { u32::MAX };
+        let left = if hub.draws(Fault::Crash) { hub.below(8) as u32 } else { u32::MAX };
         Self { world, skew, began: hub.now(), left: AtomicU32::new(left), died: AtomicBool::new(false) }
     }
 
@@ -251,30 +256,34 @@ impl<'w> Calls<'w> {
         let left = self.left.load(Ordering::Relaxed);
         self.left.store(left.saturating_sub(1), Ordering::Relaxed);
         if left == 0 {
-            self.died.store(true, Ordering::Relaxed);
+            if !self.died.swap(true, Ordering::Relaxed) {
+                self.world.hub.fired(Fault::Crash); // one that is done before is not met by it
+            }
             pending().await
         }
     }
 
-    async fn call<R: Send>(
+    async fn call<R: Send + fmt::Debug>(
         &self,
         what: &'static str,
+        request: String,
         effect: impl FnOnce(&mut Tables, &Hub) -> R + Send + 'static,
     ) -> Result<R, Failed> {
         let World { hub, .. } = self.world;
         point().await;
         self.dies().await;
+        hub.trace((what, request));
         if hub.fires(Fault::Refused) {
             return Err(Failed("refused"));
         }
         if what.starts_with("write") && hub.fires(Fault::Delayed) {
-            let flying: Flying = (self.began + 2 * TIMEOUT, Box::new(move |tables, hub| drop(effect(tables, hub))));
-            self.world.tables().flying.push(flying);
+            let lands = move |tables: &mut Tables, hub: &Hub| hub.trace(format!("{:?}", effect(tables, hub)));
+            self.world.tables().flying.push((self.began + 2 * TIMEOUT, Box::new(lands)));
             point().await;
             return Err(Failed("the call goes on without us"));
         }
-        hub.trace(what);
         let answer = effect(&mut self.world.tables(), hub);
+        hub.trace(format!("{answer:?}"));
         self.dies().await;
         point().await;
         if hub.fires(Fault::Lost) {
@@ -289,13 +298,14 @@ impl Store for Calls<'_> {
 
     async fn view(&self, key: &str) -> Result<Option<View>, Failed> {
         let key = key.to_owned();
-        self.call("view", move |tables, _| tables.views.get(&key).cloned()).await
+        self.call("view", key.clone(), move |tables, _| tables.views.get(&key).cloned()).await
     }
 
     async fn glance(&self, key: &str) -> Result<Option<View>, Failed> {
         let key = key.to_owned();
-        self.call("glance", move |tables, hub| {
-            if hub.fires(Fault::Stale) {
+        self.call("glance", key.clone(), move |tables, hub| {
+            // Nothing can be older than what never was.
+            if tables.views.contains_key(&key) && hub.fires(Fault::Stale) {
                 let older = tables.older.get(&key).map_or(&[][..], Vec::as_slice);
                 return (!older.is_empty()).then(|| older[hub.below(older.len())].clone());
             }
@@ -306,32 +316,41 @@ impl Store for Calls<'_> {
 
     async fn put_view(&self, key: &str, before: Option<&View>, next: &View) -> Result<Written, Failed> {
         let (key, before, next) = (key.to_owned(), before.map(|view| view.version), next.clone());
-        self.call("write view", move |tables, hub| tables.put_view(hub, &key, before, &next)).await
+        self.call("write view", format!("{key} {before:?} {next:?}"), move |tables, hub| {
+            tables.put_view(hub, &key, before, &next)
+        })
+        .await
     }
 
     async fn row(&self, key: &str, position: &Position) -> Result<Option<Row>, Failed> {
         let place = (key.to_owned(), position.clone());
-        self.call("row", move |tables, _| tables.rows.get(&place).cloned()).await
+        self.call("row", format!("{place:?}"), move |tables, _| tables.rows.get(&place).cloned()).await
     }
 
     async fn insert_row(&self, key: &str, row: &Row) -> Result<Inserted, Failed> {
         let (key, row) = (key.to_owned(), row.clone());
-        self.call("write row", move |tables, hub| tables.insert(hub, &key, &row)).await
+        self.call("write row", format!("{key} {row:?}"), move |tables, hub| tables.insert(hub, &key, &row)).await
     }
 
     async fn rows(&self, key: &str, after: Option<&Position>, through: Option<&Position>) -> Result<Page, Failed> {
         let (key, after, through) = (key.to_owned(), after.cloned(), through.cloned());
-        self.call("rows", move |tables, hub| tables.page(hub, &key, after.as_ref(), through.as_ref())).await
+        self.call("rows", format!("{key} {after:?} {through:?}"), move |tables, hub| {
+            tables.page(hub, &key, after.as_ref(), through.as_ref())
+        })
+        .await
     }
 
     async fn delete_rows(&self, key: &str, positions: &[Position]) -> Result<Vec<Position>, Failed> {
         let (key, positions) = (key.to_owned(), positions.to_vec());
-        self.call("write deletes", move |tables, hub| tables.delete(hub, &key, positions)).await
+        self.call("write deletes", format!("{key} {positions:?}"), move |tables, hub| {
+            tables.delete(hub, &key, positions)
+        })
+        .await
     }
 
     async fn keep_late(&self, late: &LateEvent) -> Result<Inserted, Failed> {
         let late = late.clone();
-        self.call("write late", move |tables, hub| {
+        self.call("write late", format!("{late:?}"), move |tables, hub| {
             let is_open = late.row.position.timestamp > hub.now() + SKEW - (LATENESS - MARGIN);
             if is_open {
                 hub.wrong(|| format!("{}: {} is late, and its place is open", late.key, late.row.position));
@@ -345,8 +364,10 @@ impl Store for Calls<'_> {
 
     async fn keep_quarantined(&self, quarantined: &Quarantined) -> Result<(), Failed> {
         let text = String::from_utf8_lossy(&quarantined.bytes).into_owned();
-        self.call("write quarantine", move |tables, hub| {
+        let is_other_body = quarantined.rejection.reason == Reason::Conflict;
+        self.call("write quarantine", format!("{quarantined:?}"), move |tables, hub| {
             hub.reached("quarantined", 1);
+            hub.reached("same id, other body", u64::from(is_other_body));
             tables.quarantined.insert(text);
         })
         .await
