@@ -37,10 +37,10 @@ struct Part {
 
 /// Those that take longest first.
 const PARTS: [Part; 8] = [
-    Part { name: "functions", program: "millpond-proof-aws", command: "functions", flags: &["--twice"], share: 24 },
+    Part { name: "functions", program: "millpond-proof-aws", command: "functions", flags: &["--twice"], share: 22 },
     Part { name: "drivers", program: "millpond-proof", command: "drivers", flags: &["--twice"], share: 9 },
-    Part { name: "engine", program: "millpond-proof", command: "engine", flags: &["--twice"], share: 9 },
-    Part { name: "faults", program: "millpond-proof", command: "faults", flags: &[], share: 31 },
+    Part { name: "engine", program: "millpond-proof", command: "engine", flags: &["--twice"], share: 12 },
+    Part { name: "faults", program: "millpond-proof", command: "faults", flags: &[], share: 30 },
     Part { name: "kills", program: "millpond-proof", command: "kills", flags: &[], share: 10 },
     Part { name: "disk", program: "millpond-proof", command: "disk", flags: &[], share: 9 },
     Part { name: "posix", program: "millpond-proof", command: "disk", flags: &["--posix"], share: 3 },
