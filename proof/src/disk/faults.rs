@@ -254,7 +254,8 @@ impl Runs {
         // The flusher removes what the log has forgotten: a log that is opened meanwhile takes it back.
         let is_forgotten = match fault.call {
             "unlink" => hit.ends_with(".log") && self.is_dropped(done_before),
-            "fsync" => hit.ends_with("/log") && self.is_dropped(done_before),
+            // Its folder is opened to be synced.
+            "fsync" | "open" => hit.ends_with("/log") && self.is_dropped(done_before),
             _ => false,
         };
         // A merge behind the last flush, or beside it, fails unnoticed, and nothing is built upon it.
