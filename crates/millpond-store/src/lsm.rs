@@ -391,12 +391,12 @@ mod tests {
     #[test]
     fn what_failed_in_the_background_stops_ingestion() {
         const TRIES: usize = 20;
-        let (failed, lsm, _dir) = (0..TRIES)
+        let (failed, _dir, lsm) = (0..TRIES)
             .find_map(|_| {
                 let dir = tempfile::tempdir().unwrap();
                 let lsm = Lsm::open(dir.path(), 1 << 20).unwrap();
                 let failed = failed_in_the_background(&lsm, &dir.path().join(KEYSPACES_DIR).join("2"))?;
-                Some((failed, lsm, dir))
+                Some((failed, dir, lsm))
             })
             .expect("a merge is not always in between");
         assert!(failed, "nothing was merged");

@@ -169,7 +169,7 @@ impl Store {
     }
 
     /// What was counted since the join was made, by commits that are durable. Waits for none that is
-    /// under way.
+    /// under way. What only counts (repeats, types that are ignored) is stored with the next commit that has more.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.shared.lock().counted().0.clone()

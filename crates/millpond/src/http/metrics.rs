@@ -211,7 +211,7 @@ fn gauges(registry: &mut Registry, read: &[Counted]) {
     }
 }
 
-/// How much work events were, and how new they are, since the server started.
+/// How much work events were, and how new they are, since the join was opened.
 fn activity(registry: &mut Registry, read: &[Counted]) {
     type Count = (&'static str, &'static str, fn(&Activity) -> u64);
     let counters: [Count; 2] = [

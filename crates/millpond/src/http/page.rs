@@ -152,11 +152,14 @@ fn gzipped(bytes: &[u8]) -> Bytes {
     written.expect("memory takes everything").into()
 }
 
-/// Whether whoever asks reads gzip.
+/// Whether whoever asks reads gzip: names it, and not with a weight of nothing.
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let all = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let mut codings = all.flat_map(|list| list.split(',')).map(|coding| coding.split(';').map(str::trim));
-    codings.any(|mut coding| coding.next() == Some("gzip") && coding.next() != Some("q=0"))
+    all.flat_map(|list| list.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().trim_start_matches(['q', 'Q']).trim_start_matches('=').parse::<f32>();
+        name.trim().eq_ignore_ascii_case("gzip") && weight != Ok(0.0)
+    })
 }
 
 /// The names that there are.
@@ -221,9 +224,13 @@ mod tests {
             page.answer("page.css", &headers).unwrap()
         };
         let said = |answer: &Response, name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        for (codings, encoding) in
-            [(None, None), (Some("br, gzip"), Some("gzip")), (Some("gzip;q=0"), None), (Some("identity"), None)]
-        {
+        for (codings, encoding) in [
+            (None, None),
+            (Some("br, gzip"), Some("gzip")),
+            (Some("gzip;q=0"), None),
+            (Some("gzip; Q=0.00"), None),
+            (Some("identity"), None),
+        ] {
             let whole = answer(codings, None);
             assert_eq!(said(&whole, header::CONTENT_ENCODING).as_deref(), encoding, "{codings:?}");
             assert_eq!(said(&whole, header::VARY).as_deref(), Some("accept-encoding"));

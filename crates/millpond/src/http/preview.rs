@@ -31,8 +31,10 @@ const EVENTS_MAX: usize = 1_000;
 /// Views of one preview.
 const VIEWS_MAX: usize = 1_000;
 /// What all fields of all views may take in: an event's bytes count once for each key it joins and field
-/// that folds it. Bounds what the states, and with them the answer, can hold.
+/// that folds it. Bounds what the states can hold.
 const FOLDED_BYTES_MAX: usize = 16 << 20;
+/// All documents of a preview: a definition's defaults are in each of them.
+const DOCUMENTS_BYTES_MAX: usize = 16 << 20;
 /// Previews that are made at once: each has a thread and holds its states.
 const AT_ONCE: usize = 4;
 
@@ -61,10 +63,9 @@ pub(super) async fn preview(State(app): App, headers: HeaderMap, body: Body) -> 
             .map_err(|error| Problem::bad_request(format!("the body asks for no preview: {error}; {EXPECTED}")))?;
         let join = Join::parse(&asked.definition).map_err(|faults| Problem::faults(&faults))?;
         let events = places(&asked.events)?;
-        made(&join, events.into_iter().map(|place| &asked.events.as_bytes()[place]), now)
+        json(&made(&join, events.into_iter().map(|place| &asked.events.as_bytes()[place]), now)?)
     });
-    let made = made.await.map_err(|error| Problem::internal(format!("a preview panicked: {error}; report it")))?;
-    json(&made?)
+    made.await.map_err(|error| Problem::internal(format!("a preview panicked: {error}; report it")))?
 }
 
 /// Where the events are: an array, one object over several lines, or an event a line.
@@ -110,11 +111,17 @@ fn made<'e>(join: &Join, events: impl Iterator<Item = &'e [u8]>, now: u64) -> Re
             return Err(too_large(format!("more than {VIEWS_MAX} views")));
         }
     }
+    let mut documents_bytes = 0;
     for (key, new) in rows {
         ready(trigger(&store, join, &key, &new))?;
         let view = ready(store.view(&key))?;
         if let Some(view) = view {
-            let document = raw(view.state.document(join, &key))?;
+            let document = view.state.document(join, &key);
+            documents_bytes += document.len();
+            if documents_bytes > DOCUMENTS_BYTES_MAX {
+                return Err(too_large(format!("the views would be more than {DOCUMENTS_BYTES_MAX} bytes")));
+            }
+            let document = raw(document)?;
             preview.views.push(PreviewedView { key: key.into(), document });
         }
     }
@@ -215,5 +222,12 @@ mod tests {
         let many: Vec<String> = (0..=VIEWS_MAX).map(|n| event(n, &format!("k{n}"))).collect();
         let refused = made(&few, many.iter().map(String::as_bytes), 1).unwrap_err();
         assert!(refused.detail().contains("more than 1000 views"), "{refused:?}");
+        let default = "d".repeat(50_000);
+        let text = format!(
+            "name = \"j\"\n[key]\ne = \"k\"\n[view]\nn = {{ latest = \"none\", of = \"e\", default = \"{default}\" }}\n"
+        );
+        let large = Join::parse(&text).unwrap();
+        let refused = made(&large, many.iter().take(VIEWS_MAX).map(String::as_bytes), 1).unwrap_err();
+        assert!(refused.detail().contains("the views would be more than"), "{refused:?}");
     }
 }

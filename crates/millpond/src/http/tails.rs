@@ -13,8 +13,8 @@ use crate::service::{Hosted, Refused};
 
 /// Keys looked at for one answer.
 const KEYS_MAX: usize = 10_000;
-/// Keys read at once: others get their turn with the store in between.
-const STEP: usize = 500;
+/// Keys read at once: others get their turn with the store in between, and their states are held together.
+const STEP: usize = 50;
 
 /// The handler.
 pub(super) async fn tails(OfJoin(join): OfJoin, query: Query) -> Result<Response, Problem> {

@@ -69,7 +69,7 @@ pub(crate) struct Hosted {
 }
 
 impl Hosted {
-    /// Starts the threads of a join's store.
+    /// Starts the threads of a join's store; without `upkeep` none beside that which commits.
     pub(super) fn start(store: Store, clock: Clock, upkeep: Option<Upkeep>) -> Result<Arc<Self>, Error> {
         let name = store.join().name().to_owned();
         let join = Join::parse(store.join().source_text()).expect("a definition that is served was parsed before");
@@ -85,18 +85,8 @@ impl Hosted {
         let (parcels, waiting) = mpsc::channel(WAITING_MAX);
         let counts = Arc::new(CommitCounts::default());
         let stop = Arc::new(upkeep::Stop::default());
-        let mut threads = Vec::new();
         let failed = Arc::new(Failed::default());
-        let (of, shared, counted, fails) = (name.clone(), Arc::clone(&store), Arc::clone(&counts), Arc::clone(&failed));
-        let commit = move || committer::run(&of, &shared, waiting, clock, &counted, &fails);
-        threads.push(spawn("millpond-commit", commit)?);
-        let (shared, kept, stopping) = (Arc::clone(&store), Arc::clone(&samples), Arc::clone(&stop));
-        threads.push(spawn("millpond-sample", move || samples::run(&shared, &kept, &stopping, clock))?);
-        if let Some(upkeep) = upkeep {
-            let (of, shared, stop) = (name.clone(), Arc::clone(&store), Arc::clone(&stop));
-            threads.push(spawn("millpond-upkeep", move || upkeep::run(&of, &shared, &stop, clock, upkeep))?);
-        }
-        Ok(Arc::new(Self {
+        let hosted = Arc::new(Self {
             name,
             join,
             since,
@@ -106,9 +96,27 @@ impl Hosted {
             counts,
             samples,
             failed,
-            threads: Mutex::new(threads),
+            threads: Mutex::default(),
             stop,
-        }))
+        });
+        // If a thread cannot be started, what was started ends with this.
+        let (of, shared) = (hosted.name.clone(), Arc::clone(&hosted.store));
+        let (counted, fails) = (Arc::clone(&hosted.counts), Arc::clone(&hosted.failed));
+        hosted.begin("millpond-commit", move || committer::run(&of, &shared, waiting, clock, &counted, &fails))?;
+        let Some(upkeep) = upkeep else { return Ok(hosted) };
+        let (of, shared, stop) = (hosted.name.clone(), Arc::clone(&hosted.store), Arc::clone(&hosted.stop));
+        hosted.begin("millpond-upkeep", move || upkeep::run(&of, &shared, &stop, clock, upkeep))?;
+        let (shared, kept, stop) = (Arc::clone(&hosted.store), Arc::clone(&hosted.samples), Arc::clone(&hosted.stop));
+        hosted.begin("millpond-sample", move || samples::run(&shared, &kept, &stop, clock))?;
+        Ok(hosted)
+    }
+
+    /// Begins to work in a thread of its own.
+    fn begin(&self, name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(work);
+        let thread = thread.map_err(|source| Error::Io { what: "start a thread for", path: name.into(), source })?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
     }
 
     /// The join's name.
@@ -212,7 +220,9 @@ impl Hosted {
     }
 }
 
-fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
-    let thread = std::thread::Builder::new().name(name.into()).spawn(work);
-    thread.map_err(|source| Error::Io { what: "start a thread for", path: name.into(), source })
+impl Drop for Hosted {
+    /// Who was not retired leaves no thread behind that holds the store.
+    fn drop(&mut self) {
+        self.stop.stop();
+    }
 }

@@ -57,8 +57,14 @@ impl Sample {
 }
 
 /// The newest samples, ascending in time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Samples(VecDeque<Sample>);
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self(VecDeque::with_capacity(KEPT))
+    }
+}
 
 impl Samples {
     /// Adds a sample; the oldest goes where there are too many. If the clock was set back, those that
@@ -103,8 +109,14 @@ pub(super) fn run(store: &RwLock<Option<Store>>, kept: &Kept, stop: &Stop, clock
         let store = store.read().unwrap_or_else(PoisonError::into_inner);
         let Some(store) = store.as_ref().filter(|store| store.stopped().is_none()) else { return };
         kept.take(store, clock());
-        next = (next + EVERY).max(Instant::now()); // what was missed is not made up for
+        next = after(next, Instant::now());
     }
+}
+
+/// When the sample after the one that was due at `last` is due: what was missed is not made up for.
+fn after(last: Instant, now: Instant) -> Instant {
+    let next = last + EVERY;
+    if next < now { now + EVERY } else { next }
 }
 
 #[cfg(test)]
@@ -131,6 +143,15 @@ mod tests {
         assert_eq!(times(&samples, Some(999)), [] as [u64; 0]);
         assert_eq!(samples.after(Some(998)), [sample(999)]);
         assert_eq!(times(&samples, Some(0)).len(), 360);
+    }
+
+    /// A second sample, a moment after one that was late, drew a peak that was none.
+    #[test]
+    fn what_was_missed_is_not_made_up_for() {
+        let last = Instant::now();
+        let late = Duration::from_secs(3);
+        assert_eq!(after(last, last + late), last + EVERY);
+        assert_eq!(after(last, last + EVERY + late), last + EVERY + late + EVERY);
     }
 
     /// Somebody set the clock right: time went on from there, and must still ascend.
