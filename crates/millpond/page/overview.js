@@ -3,7 +3,7 @@
 import { get, path } from "/page/api.js";
 import { charts } from "/page/charts.js";
 import { definition } from "/page/definition.js";
-import { about, bytes, counted, h, number, percent, replace, span, svg, text } from "/page/dom.js";
+import { about, bytes, counted, h, number, percent, replace, span, svg, text, trying } from "/page/dom.js";
 import { tryIt } from "/page/try.js";
 
 const STATS_EVERY_MS = 1_000;
@@ -41,7 +41,8 @@ export async function show(content, { join, link, signal, every }) {
     look();
   });
   every(samples.every_ms, async () => hour.add(await get(`${url}/samples`, { after: hour.last() }, signal)));
-  await tails.step(url, signal);
+  // The rest is shown before all keys are looked at.
+  trying(() => tails.step(url, signal));
   every(TAILS_EVERY_MS, () => tails.step(url, signal));
 }
 
