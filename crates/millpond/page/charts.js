@@ -5,6 +5,9 @@ import { about, bytes, h, replace, span, text } from "/page/dom.js";
 const HEIGHT = 140;
 const HOUR_MS = 3_600_000;
 
+// The first picture does not wait for how charts look.
+document.head.append(h("link", { rel: "stylesheet", href: "/page/uplot.css" }));
+
 /** What is drawn: a title, how a value is written, and a line for each name. */
 const CHARTS = [
   { title: "Events a second", shown: about, lines: [["accepted", "accepted"], ["duplicate", "duplicates"], ["late", "late"], ["quarantined", "quarantined"]] },

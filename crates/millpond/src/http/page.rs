@@ -212,11 +212,6 @@ mod tests {
         let bytes: usize = Page::new(None).0.iter().map(|file| file.gzipped.bytes.len()).sum();
         assert!(bytes <= BYTES_MAX, "{bytes} bytes; at most {BYTES_MAX}");
         assert!(FILES.iter().all(|file| !file.bytes.is_empty()));
-        // One after the other would take as many ways there and back.
-        let index = std::str::from_utf8(FILES.iter().find(|file| file.name == INDEX).unwrap().bytes).unwrap();
-        for name in names().filter(|name| name.ends_with(".js")) {
-            assert!(index.contains(&format!("\"/page/{name}\"")), "the index does not ask for {name}");
-        }
     }
 
     #[test]
