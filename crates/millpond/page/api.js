@@ -4,7 +4,7 @@ const TOKEN = "millpond-token";
 const RETRY_MS = 1000;
 
 /** An answer that says no: the problem's text says what to do. */
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, problem) {
     super(problem.detail ?? `the server answered ${status}`);
     this.status = status;
@@ -52,7 +52,7 @@ class Exact {
 }
 
 /** JSON whose numbers lose no digit. */
-export function parse(source) {
+function parse(source) {
   return JSON.parse(source, (name, value, context) =>
     typeof value === "number" && context?.source !== undefined && String(value) !== context.source ? new Exact(context.source) : value);
 }

@@ -4,7 +4,7 @@ import { follow, get, path, post, remove } from "/page/api.js";
 import { button, confirmed, counted, h, later, moment, number, redrawn, replace, say, span, table, text, time, trying } from "/page/dom.js";
 import { rule } from "/page/definition.js";
 import { legend, timeline } from "/page/timeline.js";
-import { line, lines, shownValue } from "/page/value.js";
+import { line, lines, shownValue, stamp } from "/page/value.js";
 
 const EVENTS = 100;
 const CAUSES = 100;
@@ -263,7 +263,7 @@ function whyOf({ join }, goTo) {
 function why(told, field, goTo) {
   const { value, snapshot, events, shows, tail_values: values } = told;
   const newest = events.slice(-CAUSES_SHOWN).reverse();
-  const held = snapshot && h("li", {}, "The snapshot, which holds ", counted(snapshot.events, "event"), " through ", time(Number(snapshot.through.split("/")[0])), ", gives ", h("strong", {}, line(snapshot.value)), ".");
+  const held = snapshot && h("li", {}, "The snapshot, which holds ", counted(snapshot.events, "event"), " through ", time(stamp(snapshot.through)), ", gives ", h("strong", {}, line(snapshot.value)), ".");
   const adds = ADDING.has(told.fold);
   const after = snapshot ? " after it" : "";
   const sum = told.fold === "count" && snapshot && shows > 0 && h("li", {}, "So it is ", h("strong", {}, `${line(snapshot.value)} + ${number(shows)}`), ".");
@@ -393,10 +393,6 @@ function historyOf({ join, link, key, signal }, state, { turn, pick, newest }) {
       row?.scrollIntoView({ block: "center" });
     },
   };
-}
-
-function stamp(position) {
-  return Number(position.split("/")[0]);
 }
 
 /** Marks rows that came when a younger one was there already; `rows` are in the order of positions. */

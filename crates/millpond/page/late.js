@@ -3,7 +3,7 @@
 import { get, path, post } from "/page/api.js";
 import { button, counted, h, later, replace, span, time, trying } from "/page/dom.js";
 import { queue } from "/page/queue.js";
-import { lines } from "/page/value.js";
+import { lines, stamp } from "/page/value.js";
 
 export async function show(content, { join, link, params, signal }) {
   const url = path("late", join.name);
@@ -20,8 +20,8 @@ export async function show(content, { join, link, params, signal }) {
       return { entries: page.late, next: page.next };
     },
     row: (entry) => {
-      const happened = at(entry.position);
-      const closed = at(entry.closed_through);
+      const happened = stamp(entry.position);
+      const closed = stamp(entry.closed_through);
       return [
         h("th", { scope: "row" }, h("a", { href: link(join.name, "key", entry.key) }, entry.key)),
         h("td", {}, time(happened)),
@@ -50,9 +50,4 @@ export async function show(content, { join, link, params, signal }) {
     key !== undefined && h("p", {}, h("a", { href: link(join.name, "late") }, "Show those of all keys")),
     button("Look again", () => trying(waiting.reload)),
     waiting.element);
-}
-
-/** A position's timestamp. */
-function at(position) {
-  return Number(position.split("/")[0]);
 }

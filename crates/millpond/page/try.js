@@ -2,7 +2,7 @@
 
 import { get, path, post } from "/page/api.js";
 import { button, h, replace, span, trying } from "/page/dom.js";
-import { line } from "/page/value.js";
+import { line, stamp } from "/page/value.js";
 
 const TOLD = 8;
 const LONG_AGO_MS = 3_600_000;
@@ -80,7 +80,7 @@ async function poison(join) {
 
 async function boundary(join) {
   const explained = await orNothing(get(path("views", join.name, user), { explain: true, limit: 1 }));
-  return explained?.snapshot && Number(explained.snapshot.through.split("/")[0]);
+  return explained?.snapshot && stamp(explained.snapshot.through);
 }
 
 function view(join) {

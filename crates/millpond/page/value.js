@@ -23,3 +23,8 @@ export function shownValue(value) {
   const isTime = typeof value === "number" && value >= EARLY && value < LATE;
   return h("span", { class: "value", title: whole === short ? null : whole.slice(0, 10_000) }, short, isTime && h("span", { class: "muted" }, ` ${moment(value)}`));
 }
+
+/** The timestamp of a position, which is `timestamp/id`. */
+export function stamp(position) {
+  return Number(position.split("/")[0]);
+}
