@@ -38,6 +38,8 @@ struct Bug {
     name: String,
     what: String,
     by: String,
+    /// The property that schedules are asked for; all of them, if none is named.
+    test: Option<String>,
     file: String,
     find: String,
     bent: String,
@@ -96,7 +98,7 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
     let programs = planted(&root, &garden)?;
     // Without any, nothing is found: or the proof would find fault with everything.
     for part in &PARTS {
-        let (is_found, ..) = looked_for(&programs, part, "", 5)?;
+        let (is_found, ..) = looked_for(&programs, part, "", None, 5)?;
         ensure!(!is_found, "{} finds fault with what nobody planted", part.name);
     }
     println!("{:26} {:10} {:>6} {:>8}  what was bent", "planted bug", "found by", "seeds", "CPU-s");
@@ -123,7 +125,7 @@ fn found(programs: &Path, bug: &Bug, seconds_max: u64) -> Result<Option<Found>> 
     let mut spent = 0.0;
     for part in first.into_iter().chain(others) {
         let seconds = (seconds_max as f64 - spent) / 2.0;
-        let (is_found, runs, cpu_seconds) = looked_for(programs, part, &bug.name, seconds as u64)?;
+        let (is_found, runs, cpu_seconds) = looked_for(programs, part, &bug.name, bug.test.as_deref(), seconds as u64)?;
         spent += cpu_seconds;
         if is_found && spent <= seconds_max as f64 {
             return Ok(Some(Found { part: part.name, runs, seconds: spent }));
@@ -133,7 +135,7 @@ fn found(programs: &Path, bug: &Bug, seconds_max: u64) -> Result<Option<Found>> 
 }
 
 /// Has a part look for a bug for so many seconds: whether it found it, in how many runs and CPU-seconds.
-fn looked_for(programs: &Path, part: &Part, bug: &str, seconds: u64) -> Result<(bool, u64, f64)> {
+fn looked_for(programs: &Path, part: &Part, bug: &str, test: Option<&str>, seconds: u64) -> Result<(bool, u64, f64)> {
     #[derive(Deserialize)]
     struct Report {
         runs: u64,
@@ -141,7 +143,7 @@ fn looked_for(programs: &Path, part: &Part, bug: &str, seconds: u64) -> Result<(
         failures: Vec<serde_json::Value>,
     }
     if part.name == SCHEDULES {
-        return under_schedules(programs, part, bug, seconds);
+        return under_schedules(programs, part, bug, test, seconds);
     }
     let output = Command::new(programs.join(part.program))
         .args([if part.name == POSIX { "disk" } else { part.name }, "--seconds", &seconds.to_string()])
@@ -157,14 +159,22 @@ fn looked_for(programs: &Path, part: &Part, bug: &str, seconds: u64) -> Result<(
 
 /// Looks under few schedules first, and under twice as many each time nothing is found. A test does not say what it
 /// took: one that uses one thread took the time that went by.
-fn under_schedules(programs: &Path, part: &Part, bug: &str, seconds: u64) -> Result<(bool, u64, f64)> {
+fn under_schedules(
+    programs: &Path,
+    part: &Part,
+    bug: &str,
+    test: Option<&str>,
+    seconds: u64,
+) -> Result<(bool, u64, f64)> {
     let began = Instant::now();
     let (mut tried, mut of_each) = (0, SCHEDULES_FIRST);
     loop {
         let output = Command::new(programs.join(part.program))
             .args(part.flags)
+            .args(test)
             .env("MILLPOND_PLANTED", bug)
             .env("MILLPOND_SCHEDULES", of_each.to_string())
+            .env("MILLPOND_SEED", of_each.to_string())
             .env("RUST_BACKTRACE", "0")
             .stderr(Stdio::null())
             .output()?;
@@ -288,8 +298,13 @@ mod tests {
     fn every_bug_can_be_planted_and_is_asked_of_a_part() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let garden = Garden::read(&root).unwrap();
-        for Bug { name, by, file, .. } in &garden.bug {
+        let schedules = ["beside", "erase", "failing"]
+            .map(|module| fs::read_to_string(root.join(format!("crates/millpond-store/tests/schedules/{module}.rs"))));
+        let schedules = schedules.map(Result::unwrap).concat();
+        for Bug { name, by, test, file, .. } in &garden.bug {
             assert!(PARTS.iter().any(|part| part.name == by), "{name}: there is no part {by}");
+            let is_known = |test: &String| by == SCHEDULES && schedules.contains(&format!("fn {test}()"));
+            assert!(test.as_ref().is_none_or(is_known), "{name}: there is no property {test:?}");
             let text = fs::read_to_string(root.join(file)).unwrap();
             let planted = bent(file, text.clone(), &garden).unwrap();
             assert!(planted.contains(&format!("planted(\"{name}\")")) && planted != text, "{name}");

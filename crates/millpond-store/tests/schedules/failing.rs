@@ -51,6 +51,7 @@ fn all_beside(fail: impl Fn(&World, &Store) + Sync, mend: impl Fn(&World)) -> Ve
     let (acknowledged, failures, told) = (Acknowledged::default(), Failures::default(), Told::of(&store));
     acknowledged.ingest(&store, &[90, 91, 92]).unwrap();
     let (mut looked, mut listed, mut known) = (Seen::default(), Seen::default(), Known::new());
+    let mut counted = 0;
     scope(|scope| {
         let (store, acknowledged, failures, told) = (&store, &acknowledged, &failures, &told);
         let writers = [[100, 101, 102, 103], [102, 110, 111, 112]].map(|numbers| {
@@ -63,6 +64,8 @@ fn all_beside(fail: impl Fn(&World, &Store) + Sync, mend: impl Fn(&World)) -> Ve
         scope.spawn(move || failures.watch(6, |round| looked.key(store, &key(round as u64)).map(drop)));
         let listed = &mut listed;
         scope.spawn(move || failures.watch(3, |_| listed.list(store)));
+        let counted = &mut counted;
+        scope.spawn(move || (0..6).for_each(|_| *counted = store.counters().accepted.max(*counted)));
         let known = &mut known;
         scope.spawn(move || failures.watch(1, |_| follow(store, told, known)));
         scope.spawn(|| fail(&world, store));
@@ -83,6 +86,7 @@ fn all_beside(fail: impl Fn(&World, &Store) + Sync, mend: impl Fn(&World)) -> Ve
     let lost: Vec<u64> = acknowledged.numbers().into_iter().filter(|number| !ids.contains(number)).collect();
     assert!(lost.is_empty(), "{lost:?} were acknowledged");
     assert!(looked.events.iter().all(|number| ids.contains(number)), "{looked:?}, and then {there:?}");
+    assert!(counted <= store.counters().accepted, "{counted} were counted, and then {:?}", store.counters());
     let changes = known.into_iter().map(|(key, (version, document))| (key, (version, document.unwrap())));
     for (key, (version, document)) in changes.chain(looked.views).chain(listed.views) {
         let (last, now) = &there.views[&key];
