@@ -11,7 +11,7 @@ use std::thread::{available_parallelism, scope, yield_now};
 
 use anyhow::{Result, ensure};
 use millpond_testkit::protocol::{Protocol, Rule, World};
-use stateright::{Checker, HasDiscoveries, Model, Representative};
+use stateright::{Checker, HasDiscoveries, Model};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::report::{Failure, Report};
@@ -72,9 +72,9 @@ impl Seen {
         Self { parts: (0..PARTS).map(|_| Mutex::default()).collect(), count: AtomicU64::new(0) }
     }
 
-    /// Whether a state is new. Worlds that differ only in which of two alike workers does what are one.
+    /// Whether a state is new.
     fn is_new(&self, world: &World) -> bool {
-        let fingerprint = BuildHasherDefault::<Xxh3Default>::default().hash_one(world.representative());
+        let fingerprint = BuildHasherDefault::<Xxh3Default>::default().hash_one(world);
         let part = &self.parts[(fingerprint >> 56) as usize % PARTS];
         let is_new = part.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint);
         self.count.fetch_add(u64::from(is_new), Ordering::Relaxed);
@@ -134,6 +134,8 @@ impl Search<'_> {
             self.protocol.actions(&world, &mut actions);
             for action in actions.drain(..) {
                 let Some(next) = self.protocol.next_state(&world, action) else { continue };
+                // It is gone on from, too: to where all that it stands for may come, it may come.
+                let next = next.canonical();
                 self.steps.fetch_add(1, Ordering::Relaxed);
                 if self.seen.is_new(&next) {
                     own.push(next);

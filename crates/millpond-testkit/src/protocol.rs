@@ -155,9 +155,49 @@ pub struct World {
 impl Representative for World {
     fn representative(&self) -> Self {
         let mut sorted = *self;
-        sorted.triggers.sort_unstable();
-        sorted.snapshotters.sort_unstable();
+        // Those that do nothing come last: of one worker, the second place is never used.
+        sorted.triggers.sort_unstable_by(|left, right| right.cmp(left));
+        sorted.snapshotters.sort_unstable_by(|left, right| right.cmp(left));
         sorted
+    }
+}
+
+impl World {
+    /// The world that stands for this one in a search, if all rules are kept.
+    ///
+    /// Whoever has read what is no longer the newest view cannot write over it ([`Rule::Version`]): all that he can still do is
+    /// to stop, so he is taken to have stopped. Nobody who is left holds an old view; so it does not matter what the
+    /// one before the newest was, and how often there was a newer one. What is wrong in one of the two worlds is wrong in the other, and
+    /// what follows from one of them follows from the other.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        let newest = |base: &Option<View>| base.map(|view| view.version) == self.view.map(|view| view.version);
+        let renumbered = |view: View, version: u8| View { version, ..view };
+        let based = |base: Option<View>| base.map(|view| renumbered(view, 1));
+        let triggers = self.triggers.map(|trigger| match trigger {
+            Trigger::Reads { given, base, at, tail } if newest(&base) => {
+                Trigger::Reads { given, base: based(base), at, tail }
+            }
+            Trigger::Writes { given, base, next } if newest(&base) => {
+                Trigger::Writes { given, base: based(base), next: renumbered(next, 2) }
+            }
+            _ => Trigger::Idle,
+        });
+        let snapshotters = self.snapshotters.map(|snapshotter| match snapshotter {
+            Snapshotter::Reads { base, boundary, at, rows } if newest(&base) => {
+                Snapshotter::Reads { base: based(base), boundary, at, rows }
+            }
+            Snapshotter::Writes { base, next } if newest(&base) => {
+                Snapshotter::Writes { base: based(base), next: renumbered(next, 2) }
+            }
+            _ => Snapshotter::Idle,
+        });
+        let trimmer = match self.trimmer {
+            Trimmer::Marks { base } if newest(&Some(base)) => Trimmer::Marks { base: renumbered(base, 1) },
+            Trimmer::Marks { .. } => Trimmer::Idle,
+            other => other,
+        };
+        Self { view: based(self.view), before: None, triggers, snapshotters, trimmer, ..*self }.representative()
     }
 }
 
@@ -479,11 +519,13 @@ impl Model for Protocol {
             Step::Write { trigger, is_lost } => {
                 let Trigger::Writes { given, base, next: view } = world.triggers[trigger] else { return None };
                 next.triggers[trigger] = Trigger::Idle;
-                let is_put = next.put(self, base, view);
-                if is_lost {
-                    next.losses -= 1;
-                } else if is_put && self.keeps(Rule::Acknowledge) {
-                    next.done(given);
+                // A refusal that is lost is as one that is heard.
+                if next.put(self, base, view) {
+                    if is_lost {
+                        next.losses -= 1;
+                    } else if self.keeps(Rule::Acknowledge) {
+                        next.done(given);
+                    }
                 }
             }
             Step::TriggerStops(trigger) => next.triggers[trigger] = Trigger::Idle,

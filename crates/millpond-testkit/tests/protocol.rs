@@ -1,6 +1,8 @@
 //! The protocol, searched: no schedule breaks it, and each rule that it rests on is needed.
 
-use millpond_testkit::protocol::{Protocol, Rule};
+use std::collections::HashSet;
+
+use millpond_testkit::protocol::{Protocol, Rule, World};
 use stateright::{Checker, HasDiscoveries, Model};
 
 const SMALL: Protocol = Protocol { deliveries: [1, 1, 1], triggers: 1, snapshotters: 1, losses: 1, without: None };
@@ -41,5 +43,31 @@ fn without_any_one_of_its_rules_it_breaks() {
         let found: Vec<&str> = checker.discoveries().into_keys().filter(|name| !name.starts_with("all is")).collect();
         println!("{rule:?}: {} states: {found:?}", checker.unique_state_count());
         assert!(!found.is_empty(), "nothing notices that {rule:?} is not kept");
+    }
+}
+
+/// All worlds that a protocol comes to, each as what `stands` for it.
+fn reached(protocol: Protocol, stands: fn(&World) -> World) -> HashSet<World> {
+    let mut open: Vec<World> = protocol.init_states().iter().map(stands).collect();
+    let mut seen: HashSet<World> = open.iter().copied().collect();
+    while let Some(world) = open.pop() {
+        let mut steps = Vec::new();
+        protocol.actions(&world, &mut steps);
+        let next = steps.into_iter().filter_map(|step| protocol.next_state(&world, step));
+        open.extend(next.map(|next| stands(&next)).filter(|next| seen.insert(*next)));
+    }
+    seen
+}
+
+/// A search through few of many worlds that are alike misses none of them.
+#[test]
+fn canonical_worlds_stand_for_all_that_are_reached() {
+    for (deliveries, triggers, snapshotters) in [([1, 0, 0], 2, 2), ([1, 1, 0], 1, 1), ([2, 0, 0], 2, 1)] {
+        let protocol = Protocol { deliveries, triggers, snapshotters, losses: 1, without: None };
+        let all = reached(protocol, World::clone);
+        let canonical: HashSet<World> = all.iter().map(World::canonical).collect();
+        println!("{deliveries:?}: {} worlds, {} canonical", all.len(), canonical.len());
+        assert!(canonical.len() < all.len() / 2);
+        assert!(canonical == reached(protocol, World::canonical), "{deliveries:?}");
     }
 }
