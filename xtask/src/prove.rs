@@ -53,8 +53,8 @@ const FUZZ_SECONDS_LONG: u64 = 60;
 const TWICE_MIN: u64 = 10_000;
 
 /// The scopes of the model: deliveries of each of three events, triggers, snapshotters, lost answers.
-const SCOPES: [&str; 1] = ["111,1,1,1"];
-const SCOPES_LONG: [&str; 2] = ["111,2,1,1", "112,1,1,1"];
+const SCOPES: [&str; 1] = ["111,2,1,1"];
+const SCOPES_LONG: [&str; 1] = ["112,2,2,1"];
 
 /// What a disk and a kernel do, and what all lives together meet is said by themselves.
 const FIRED: [&str; 9] = [
