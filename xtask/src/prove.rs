@@ -114,20 +114,24 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
     let programs = build()?;
     let processors = available_parallelism().map_or(1, |count| count.get() as u64);
     let seconds = minutes * 60 * processors;
-    let mut jobs: VecDeque<(String, Command)> = VecDeque::new();
     let is_long = minutes >= LONG_MINUTES;
     let program = |name: &str| Command::new(programs.join(name));
-    for scope in if is_long { &SCOPES_LONG[..] } else { &SCOPES[..] } {
+    // The model takes all processors, and as long as it takes: beside it the parts would do less in their time.
+    let models = if is_long { &SCOPES_LONG[..] } else { &SCOPES[..] }.iter().map(|scope| {
         let mut model = program("millpond-proof");
         model.args(["model", "--scope", scope]);
-        jobs.push_back((format!("model {scope}"), model));
-    }
+        (format!("model {scope}"), model)
+    });
+    let (mut reports, mut wrong) = run_all(models.collect(), 1)?;
+    let mut jobs: VecDeque<(String, Command)> = VecDeque::new();
     for Part { name, program: of, command: part, flags, share } in PARTS {
         let mut command = program(of);
         command.arg(part).args(["--seconds", &(seconds * share / 100).max(1).to_string()]).args(flags);
         jobs.push_back((name.to_owned(), command));
     }
-    let (reports, mut wrong) = run_all(jobs, processors as usize)?;
+    let (more, silent) = run_all(jobs, processors as usize)?;
+    reports.extend(more);
+    wrong.extend(silent);
     wrong.extend(table(&reports, is_long));
     let mut also = |done: Result<()>| wrong.extend(done.err().map(|error| format!("{error:#}")));
     let schedules_of_each = (SCHEDULES_A_MINUTE * minutes).to_string();
