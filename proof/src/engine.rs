@@ -362,6 +362,8 @@ impl Life<'_> {
     fn ends(&mut self, sent: &[Sent]) -> Result<()> {
         let made = self.store()?.maintain(self.now);
         ensure!(made.is_ok() || !self.trims(), "{made:?}");
+        // A flush that is under way may cut the log: who follows is told the same changes by either, in another order.
+        self.store()?.wait_for_flush()?;
         for _ in 0..200 {
             self.follows(10)?;
         }

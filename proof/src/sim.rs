@@ -2,10 +2,12 @@
 //! only as it is told.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::fmt;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use fastrand::Rng;
@@ -109,8 +111,12 @@ impl Hub {
         }
     }
 
-    /// Puts down what happened.
-    pub fn trace(&self, what: impl Hash) {
+    /// Puts down what happened; with `MILLPOND_TRACE` in the environment, for people as well.
+    pub fn trace(&self, what: impl Hash + fmt::Debug) {
+        static IS_TOLD: LazyLock<bool> = LazyLock::new(|| env::var_os("MILLPOND_TRACE").is_some());
+        if *IS_TOLD {
+            eprintln!("{what:?}");
+        }
         // Its keys are fixed: the same on every run.
         let mut hasher = DefaultHasher::new();
         let mut inner = self.inner();
