@@ -167,6 +167,7 @@ mod tests {
             ("event.name.startswith('x')", "`startswith` is no function of conditions; did you mean `startsWith`?"),
             ("frobnicate(event.name)", "`frobnicate` is no function"),
             ("event.items.exists(i)", "`exists` is called wrongly; expected `event.list.exists(x"),
+            ("has(event, event)", "expected `has(event.member)`"),
             ("event.items.Exists(i, i > 2)", "did you mean `exists`?"),
             ("event.total >", "not a CEL expression"),
             ("", "not a CEL expression"),
@@ -228,6 +229,13 @@ mod tests {
         for chain in ["-", "!", "true?1:", "((((((", "'"] {
             let _ = Condition::parse(&format!("{}true", chain.repeat(900 / chain.len())));
         }
+    }
+
+    #[test]
+    fn a_condition_nests_as_deep_as_it_may_and_no_deeper() {
+        let chain = |members: usize| format!("event{}", ".a".repeat(members));
+        assert_eq!(Condition::parse(&chain(96)).map(|_| ()), Ok(()));
+        assert_eq!(fault(&chain(97)), "the condition nests deeper than 96 levels");
     }
 
     #[test]

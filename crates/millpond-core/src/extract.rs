@@ -269,6 +269,20 @@ mod tests {
         assert_eq!(values, [Some("1.50"), Some(r#"{"c":1.50}"#), Some("null"), Some("\"z\""), None]);
     }
 
+    /// Names are looked up in another way from so many on.
+    #[test]
+    fn an_object_of_any_size_is_sound_until_a_name_comes_twice() {
+        for count in [1, LINEAR_MEMBERS_MAX - 1, LINEAR_MEMBERS_MAX, LINEAR_MEMBERS_MAX + 1, 5 * LINEAR_MEMBERS_MAX] {
+            let members = (0..count).map(|n| format!("\"m{n}\":{n}")).collect::<Vec<_>>().join(",");
+            assert_eq!(read(&format!("{{{members}}}"), &[&["m0"]]), Ok(vec![Some("0")]), "{count}");
+            for again in 0..count {
+                let twice = format!("{{{members},\"m{again}\":0,\"last\":0}}");
+                let fault = read(&twice, &[]).map_err(|fault| fault.reason);
+                assert_eq!(fault, Err(Reason::DuplicateMember), "m{again} of {count}");
+            }
+        }
+    }
+
     #[test]
     fn faults_are_found_also_where_nothing_is_wanted() {
         let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));

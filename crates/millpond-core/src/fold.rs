@@ -112,7 +112,6 @@ impl FieldState {
     /// Merges the folded form of other, distinct events into this one.
     pub fn merge(&mut self, fold: Fold, other: Self) {
         match (&mut *self, other) {
-            (_, Self::Nothing) => {}
             (Self::Nothing, other) => *self = other,
             (Self::Placed(at, value), Self::Placed(other_at, other_value))
                 if (other_at > *at) == (fold == Fold::Latest) =>
@@ -134,7 +133,7 @@ impl FieldState {
                 *more |= other_more;
                 *more |= merge_set(values, other, max as usize);
             }
-            // What is not newer or greater, `exists`, or states of two definitions, which the fingerprint keeps apart.
+            // Nothing, what is not newer or greater, `exists`, or states of two definitions, which the fingerprint keeps apart.
             _ => {}
         }
     }

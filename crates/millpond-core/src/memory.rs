@@ -61,6 +61,7 @@ impl Store for MemoryStore {
     async fn put_view(&self, key: &str, before: Option<&View>, next: &View) -> Result<Written, Infallible> {
         let mut tables = self.tables();
         let version = |view: &View| view.version;
+        assert_eq!(next.version, before.map_or(0, version) + 1, "the versions of `{key}` are counted");
         if tables.views.get(key).map(version) != before.map(version) {
             return Ok(Written::Conflict);
         }

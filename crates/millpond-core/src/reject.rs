@@ -75,3 +75,13 @@ impl Rejection {
         Self { reason, detail: detail.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejection_says_its_code_and_what_was_found() {
+        assert_eq!(Rejection::new(Reason::TooDeep, "33 levels").to_string(), "too-deep: 33 levels");
+    }
+}

@@ -85,3 +85,25 @@ fn closable(tail: &[Row], boundary: u64, closing: Closing) -> usize {
         .take_while(|row| row.position.timestamp < boundary && (closing == Closing::Elapsed || row.put_at < boundary))
         .count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// At the boundary itself nothing is closed: what lies there may still be joined, or has an id above it.
+    #[test]
+    fn what_is_not_older_than_the_boundary_stays_open() {
+        let row =
+            |timestamp: u64, put_at: u64| Row { position: Position::new(timestamp, "id"), put_at, body: "{}".into() };
+        for (rows, settled, elapsed) in [
+            ([row(8, 9), row(9, 9)], 2, 2),
+            ([row(8, 9), row(10, 9)], 1, 1),
+            ([row(8, 9), row(11, 9)], 1, 1),
+            ([row(8, 9), row(9, 10)], 1, 2),
+            ([row(8, 11), row(9, 9)], 0, 2),
+        ] {
+            assert_eq!(closable(&rows, 10, Closing::Settled), settled, "{rows:?}");
+            assert_eq!(closable(&rows, 10, Closing::Elapsed), elapsed, "{rows:?}");
+        }
+    }
+}

@@ -138,3 +138,22 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::Position;
+
+    #[test]
+    fn a_key_is_erased_while_its_snapshot_is_of_nothing_and_nothing_came_since() {
+        let join = Join::parse("name = \"j\"\nkey.t = \"k\"\n[view]\nn = { count = \"t\" }\n").unwrap();
+        let nothing = Folded::from_snapshot(&join, None);
+        let snapshot =
+            |events| Snapshot { state: State::empty(&join), through: Position::new(9, ""), events, closed_at: 9 };
+        let view = |events, snapshot| View::unstored(&join, Folded { events, ..nothing.clone() }, snapshot);
+        assert!(view(0, Some(snapshot(0))).is_erased());
+        assert!(!view(0, None).is_erased(), "there is no such key");
+        assert!(!view(1, Some(snapshot(0))).is_erased(), "it came back");
+        assert!(!view(1, Some(snapshot(1))).is_erased() && !view(1, None).is_erased());
+    }
+}

@@ -87,6 +87,10 @@ fn paths_may_name_the_body_member_or_leave_it_out() {
     }
     let event = r#"{"id":"1","type":"t","timestamp":5,"data":{"user":"u","v":7}}"#;
     assert_eq!(document(&Join::parse(&text("data.")).unwrap(), event).0, r#"{"id":"u","v":7}"#);
+    // Alone, it is a member of the body as any other.
+    let event = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-01-31T12:00:00Z","data":{"user":"u","data":7}}"#;
+    let join = Join::parse("name='n'\nkey.t='user'\nview.v={latest='data'}").unwrap();
+    assert_eq!(document(&join, event).0, r#"{"id":"u","v":7}"#);
 }
 
 #[test]
@@ -136,6 +140,7 @@ fn the_identity_of_a_cloud_event_is_source_and_id() {
     assert_ne!(id("/shop"), id("/shop/2"));
     refused(&with_source(""), Reason::InvalidId, "`source` is empty");
     refused(&with_source("a b"), Reason::InvalidId, "`source` has a space in it");
+    assert_eq!(id(&"s".repeat(508)).map(|id| id.len()), Ok(512));
     refused(&with_source(&"s".repeat(510)), Reason::InvalidId, "514 bytes together; at most 512");
     refused(
         &cloud_event("2026-01-31T12:00:00Z", "").replace("\"source\":\"/shop\",", ""),

@@ -4,6 +4,7 @@
 use millpond_core::fold::contribution;
 use millpond_core::process::consumer::{Read, read};
 use millpond_core::snapshot::{Closing, SnapshotDecision, decide};
+use millpond_core::state::STATE_BYTES_MAX;
 use millpond_core::store::Row;
 use millpond_core::verify::verify;
 use millpond_core::view::Folded;
@@ -265,6 +266,9 @@ fn each_fold_in_one_small_example() {
         exists = { exists = "t" }
     "#;
     let join = Join::parse(definition).unwrap();
+    for (field, name) in join.shown_fields().map(|(_, field)| field).zip(Fold::NAMES) {
+        assert_eq!((&*field.name, field.fold.name()), (name, name));
+    }
     let mut state = State::empty(&join);
     assert_eq!(state.fields(), vec![FieldState::Nothing; 10]);
     assert_eq!(
@@ -281,6 +285,55 @@ fn each_fold_in_one_small_example() {
         state.document(&join, "k"),
         r#"{"id":"k","latest":0.2,"first":3,"count":5,"sum":3.3,"min":0.1,"max":3,"avg":1.1,"list":[0.1,0.2],"set":["x",0.1],"exists":true,"_more":["set"]}"#
     );
+}
+
+/// A state of one field, of events by id and text.
+fn of_one(fold: &str, events: &[(&str, usize)]) -> (Join, State) {
+    let join = Join::parse(&format!("name = \"one\"\nkey.t = \"k\"\n[view]\nv = {fold}\n")).unwrap();
+    let mut state = State::empty(&join);
+    for (timestamp, (id, length)) in events.iter().enumerate() {
+        let value = "x".repeat(*length);
+        let text = format!(r#"{{"id":"{id}","type":"t","timestamp":{timestamp},"k":"k","v":"{value}"}}"#);
+        let event = Event::read(&join, text.as_bytes()).unwrap();
+        state.fold(&join, join.type_index("t").unwrap(), &event);
+    }
+    (join, state)
+}
+
+#[test]
+fn the_bytes_of_a_state_are_those_of_its_values_and_their_ids() {
+    for (fold, has_ids, has_all) in [
+        ("{ latest = \"v\" }", true, false),
+        ("{ max = \"v\" }", false, false),
+        ("{ list = \"v\", last = 9 }", true, true),
+        ("{ set = \"v\", max = 9 }", false, true),
+    ] {
+        let bytes = |events: &[(&str, usize)]| of_one(fold, events).1.bytes();
+        let one = bytes(&[("id1", 100)]);
+        assert_eq!(bytes(&[("id1", 1_100)]) - one, 1_000, "{fold}");
+        assert_eq!(bytes(&[("id123456", 100)]) - one, if has_ids { 5 } else { 0 }, "{fold}");
+        // One more of 200 bytes: as much as it would take alone, without the field.
+        let two = bytes(&[("id1", 100), ("id2", 200)]);
+        let empty = of_one(fold, &[]).1.bytes();
+        assert_eq!(two - one, if has_all { one + 100 - empty } else { 100 }, "{fold}");
+    }
+}
+
+#[test]
+fn a_state_of_the_largest_size_is_not_marked_and_one_byte_more_is() {
+    let fold = "{ latest = \"v\" }";
+    let marked = |length: usize| {
+        let (join, state) = of_one(fold, &[("id", length)]);
+        (state.bytes(), state.document(&join, "k").contains("_overflow"))
+    };
+    let length = STATE_BYTES_MAX - marked(0).0;
+    assert_eq!((marked(length), marked(length + 1)), ((STATE_BYTES_MAX, false), (STATE_BYTES_MAX + 1, true)));
+}
+
+#[test]
+fn nothing_shows_in_no_field_and_every_event_in_a_count() {
+    let whole = FieldState::Count(3);
+    assert!(!FieldState::Nothing.shows_in(&whole) && FieldState::Count(1).shows_in(&whole));
 }
 
 #[test]

@@ -52,6 +52,15 @@ fn whats(change: impl FnOnce(&mut View, &mut Vec<Row>)) -> Vec<String> {
 }
 
 #[test]
+fn rows_that_come_twice_are_told_even_where_they_are_counted() {
+    let twice = |view: &mut View, tail: &mut Vec<Row>| {
+        tail.insert(1, tail[0].clone());
+        view.events += 1;
+    };
+    assert_eq!(whats(twice), ["n", "order"]);
+}
+
+#[test]
 fn a_right_view_has_no_difference() {
     assert_eq!(named(|_, _| {}), []);
     // It has seen an event that is gone since, with its key's erasure: `folded_to` never goes back.

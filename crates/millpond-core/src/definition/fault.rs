@@ -59,3 +59,26 @@ fn listed(names: &[&str]) -> String {
     }
     text.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_near_is_suggested_and_else_what_there_is() {
+        let names: Vec<String> = (1..=14).map(|n| format!("n{n}")).collect();
+        let of = |count: usize| suggest("something else", names[..count].iter().map(String::as_str));
+        let listed =
+            |count: usize| names[..count].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        assert_eq!(of(0), "");
+        assert_eq!(of(2), "; expected one of `n1`, `n2`");
+        assert_eq!(of(12), format!("; expected one of {}", listed(12)));
+        assert_eq!(of(13), format!("; expected one of {}, 1 more", listed(12)));
+        assert_eq!(of(14), format!("; expected one of {}, 2 more", listed(12)));
+        // The longer the word, the more of it may be wrong.
+        assert_eq!(suggest("abcdefgh", ["abcdeXYZ"]), "; did you mean `abcdeXYZ`?");
+        assert_eq!(suggest("abcdefgh", ["abcdWXYZ"]), "; expected one of `abcdWXYZ`");
+        assert_eq!(suggest("abc", ["abX"]), "; did you mean `abX`?");
+        assert_eq!(suggest("abc", ["aXY"]), "; expected one of `aXY`");
+    }
+}

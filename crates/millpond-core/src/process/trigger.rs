@@ -259,6 +259,17 @@ mod tests {
         let due: Vec<u64> = (1..=1_000).filter(|events| is_due(100, *events, events - 1, *events)).collect();
         assert_eq!(due, [101, 129, 257, 513]);
         assert!(is_due(100, 5_000, 0, 5_000), "a batch may be large");
+        assert!(is_due(100, 101, 1_100, 1_101) && !is_due(100, 100, 1_100, 1_101), "the tail, not the events");
+    }
+
+    /// What comparing reads is one row in 32 writes at most, whatever the length of the tail.
+    #[test]
+    fn comparing_costs_an_event_the_same_however_long_its_tail_is() {
+        const WRITES: u64 = 100_000;
+        for (tail, expected) in [(1, WRITES / 256), (32, WRITES / 256), (100, WRITES / 800), (1_000, WRITES / 8_000)] {
+            let compared = (0..WRITES).filter(|version| is_compared("key", *version, tail)).count() as u64;
+            assert!(compared > expected / 2 && compared < 2 * expected, "tail {tail}: {compared}, not {expected}");
+        }
     }
 
     /// A tail that was cut to just below a length at which it was asked for was asked for, and read, at

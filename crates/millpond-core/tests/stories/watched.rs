@@ -14,6 +14,7 @@ use millpond_core::{Position, View};
 pub(crate) struct Calls {
     pub(crate) views_read: u32,
     pub(crate) views_written: u32,
+    pub(crate) pages_read: u32,
     pub(crate) rows_read: u32,
     pub(crate) delete_batches: u32,
 }
@@ -24,6 +25,7 @@ type Meanwhile = Box<dyn FnOnce(&MemoryStore) + Send>;
 pub(crate) struct Watched {
     pub(crate) inner: MemoryStore,
     calls: Mutex<Calls>,
+    glanced: Mutex<Option<View>>,
     meanwhile: Mutex<VecDeque<Meanwhile>>,
     /// Of each batch, how many deletions are left undone, how many times.
     undone: Mutex<(usize, u32)>,
@@ -33,6 +35,11 @@ impl Watched {
     /// The calls since the last time.
     pub(crate) fn calls(&self) -> Calls {
         std::mem::take(&mut self.calls.lock().expect("no test panics with the lock"))
+    }
+
+    /// Whoever glances at a view from now on sees this one.
+    pub(crate) fn glances(&self, view: Option<View>) {
+        *self.glanced.lock().expect("no test panics with the lock") = view;
     }
 
     /// Before the next view is written, and before each retry, one of these happens.
@@ -58,6 +65,10 @@ impl Store for Watched {
         self.inner.view(key).await
     }
 
+    async fn glance(&self, _: &str) -> Result<Option<View>, Infallible> {
+        Ok(self.glanced.lock().expect("no test panics with the lock").clone())
+    }
+
     async fn put_view(&self, key: &str, before: Option<&View>, next: &View) -> Result<Written, Infallible> {
         let meanwhile = self.meanwhile.lock().expect("no test panics with the lock").pop_front();
         if let Some(act) = meanwhile {
@@ -77,7 +88,10 @@ impl Store for Watched {
 
     async fn rows(&self, key: &str, after: Option<&Position>, through: Option<&Position>) -> Result<Page, Infallible> {
         let page = self.inner.rows(key, after, through).await?;
-        self.count(|calls| calls.rows_read += page.rows.len() as u32);
+        self.count(|calls| {
+            calls.pages_read += 1;
+            calls.rows_read += page.rows.len() as u32;
+        });
         Ok(page)
     }
 
