@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use millpond_proof::disk::images::{self, Asked};
 use millpond_proof::disk::{faults, flips, oracle, script};
 use millpond_proof::flags::Lives;
-use millpond_proof::model::{self, Scope};
+use millpond_proof::model;
 use millpond_proof::{drivers, engine};
 
 /// Runs a part of the proof, and prints what it met as one line of JSON.
@@ -24,7 +24,7 @@ enum Part {
     /// Tries every schedule of the protocol's model.
     Model {
         /// Deliveries of each event, triggers, snapshotters, lost answers.
-        #[arg(long, default_value = "111,1,1,1")]
+        #[arg(long, default_value = "111,2,1,1")]
         scope: String,
     },
     /// Lives of the processes' drivers over a store that does whatever it may.
@@ -111,7 +111,7 @@ enum Part {
 
 fn main() -> Result<()> {
     let report = match Args::parse().part {
-        Part::Model { scope } => model::search(&scope, scope.parse::<Scope>().map_err(Error::msg)?)?,
+        Part::Model { scope } => model::search(&scope)?,
         Part::Drivers(lives) => lives.live("drivers", "millpond-proof drivers", drivers::life)?,
         Part::Engine(lives) => lives.live("engine", "millpond-proof engine", engine::life)?,
         Part::Disk { seconds, seed, image, trace, posix, first } => {

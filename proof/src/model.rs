@@ -1,47 +1,26 @@
-//! The protocol of the home without transactions: every schedule in a scope. The search keeps a
-//! fingerprint a state and no more, so that a thousand million of them fit; what it finds wrong is
-//! shown by a search that keeps the ways.
+//! The protocol of the home without transactions: every schedule in a scope. The search goes through worlds that
+//! stand for many ([`World::canonical`]), and keeps a fingerprint of each and no more, so that a thousand million of
+//! them fit; what it finds wrong is shown by a search that keeps the ways.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{available_parallelism, scope, yield_now};
 
-use anyhow::{Result, ensure};
+use anyhow::{Error, Result, ensure};
 use millpond_testkit::protocol::{Protocol, Rule, World};
 use stateright::{Checker, HasDiscoveries, Model};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::report::{Failure, Report};
 
+/// Steps of a search that keeps the ways: memory is not endless.
+const STEPS_MAX: usize = 400_000_000;
 /// States that a worker keeps for itself before it shares some.
 const OWN_MAX: usize = 4_096;
 /// Parts of the set of what was seen, each with a lock of its own.
 const PARTS: usize = 256;
-
-/// How much of everything there is in a model.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope(Protocol);
-
-impl FromStr for Scope {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let fault = || {
-            format!(
-                "`{text}` is no scope: it is such as 112,2,1,1: deliveries of each of three events, triggers (1 or 2), \
-                 snapshotters (1 or 2), answers that are lost"
-            )
-        };
-        let digit = |digit: char| digit.to_digit(10).and_then(|digit| u8::try_from(digit).ok());
-        let digits: Vec<u8> = text.chars().filter_map(digit).collect();
-        let [a, b, c, triggers @ 1..=2, snapshotters @ 1..=2, losses] = digits[..] else { return Err(fault()) };
-        let (triggers, snapshotters) = (triggers.into(), snapshotters.into());
-        Ok(Self(Protocol { deliveries: [a, b, c], triggers, snapshotters, losses, without: None }))
-    }
-}
 
 /// Fingerprints are spread already.
 #[derive(Default)]
@@ -72,10 +51,11 @@ impl Seen {
         Self { parts: (0..PARTS).map(|_| Mutex::default()).collect(), count: AtomicU64::new(0) }
     }
 
-    /// Whether a state is new.
+    /// Whether a state is new: one that stands for others.
     fn is_new(&self, world: &World) -> bool {
         let fingerprint = BuildHasherDefault::<Xxh3Default>::default().hash_one(world);
-        let part = &self.parts[(fingerprint >> 56) as usize % PARTS];
+        // By bits that the set of a part goes by neither.
+        let part = &self.parts[(fingerprint >> 40) as usize % PARTS];
         let is_new = part.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint);
         self.count.fetch_add(u64::from(is_new), Ordering::Relaxed);
         is_new
@@ -134,7 +114,7 @@ impl Search<'_> {
             self.protocol.actions(&world, &mut actions);
             for action in actions.drain(..) {
                 let Some(next) = self.protocol.next_state(&world, action) else { continue };
-                // It is gone on from, too: to where all that it stands for may come, it may come.
+                // The search goes on from it, too, and not only compares it: where the others may come, it may come.
                 let next = next.canonical();
                 self.steps.fetch_add(1, Ordering::Relaxed);
                 if self.seen.is_new(&next) {
@@ -149,51 +129,71 @@ impl Search<'_> {
     }
 }
 
+impl<'p> Search<'p> {
+    /// Searches all of a protocol, or until something is wrong.
+    fn of(protocol: &'p Protocol) -> Self {
+        let workers = available_parallelism().map_or(1, usize::from);
+        let search = Self {
+            protocol,
+            seen: Seen::new(),
+            shared: Mutex::new(protocol.init_states()),
+            idle: AtomicUsize::new(0),
+            steps: AtomicU64::new(0),
+            wrong: Mutex::new(None),
+            is_wrong: AtomicBool::new(false),
+            reached: AtomicBool::new(false),
+        };
+        protocol.init_states().iter().for_each(|world| assert!(search.seen.is_new(world)));
+        scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(|| search.work(workers)))));
+        search
+    }
+
+    fn wrong(&self) -> Option<&'static str> {
+        *self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Searches a scope to its end.
 ///
 /// # Errors
-/// If a thread fails.
-pub fn search(text: &str, Scope(protocol): Scope) -> Result<Report> {
+/// If it is no scope, or shows too little.
+pub fn search(text: &str) -> Result<Report> {
+    let protocol: Protocol = text.parse().map_err(Error::msg)?;
     let mut report = Report::new("model", "states");
-    let workers = available_parallelism().map_or(1, usize::from);
-    let search = Search {
-        protocol: &protocol,
-        seen: Seen::new(),
-        shared: Mutex::new(protocol.init_states()),
-        idle: AtomicUsize::new(0),
-        steps: AtomicU64::new(0),
-        wrong: Mutex::new(None),
-        is_wrong: AtomicBool::new(false),
-        reached: AtomicBool::new(false),
-    };
-    protocol.init_states().iter().for_each(|world| assert!(search.seen.is_new(world)));
-    scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(|| search.work(workers)))));
+    let search = Search::of(&protocol);
     report.runs = search.seen.count.load(Ordering::Relaxed);
     report.reached("steps of the model", search.steps.load(Ordering::Relaxed));
-    let wrong = *search.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(property) = wrong {
+    if let Some(property) = search.wrong() {
+        eprintln!("not so: {property}; looking for the shortest way to it");
         let replay = format!("millpond-proof model --scope {text}");
         report.failures.push(Failure { replay, what: format!("not so: {property}{}", way(protocol)) });
+        return Ok(report.timed());
     }
+    ensure!(search.reached.into_inner(), "nothing is ever closed and trimmed");
     for rule in Rule::ALL {
-        ensure!(is_needed(protocol, rule), "nothing in this scope notices that {rule:?} is not kept");
+        ensure!(is_needed(protocol.without(rule)), "nothing in this scope notices that {rule:?} is not kept");
         report.reached("a rule of the model is not kept, and that is found", 1);
     }
-    ensure!(search.reached.into_inner() || wrong.is_some(), "nothing is ever closed and trimmed");
     Ok(report.timed())
 }
 
-/// The shortest way to what is wrong.
+/// The shortest way to something that is wrong.
 fn way(protocol: Protocol) -> String {
-    let checker = protocol.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    let found = checker.discoveries().into_iter().find(|(name, _)| !name.starts_with("all is"));
-    found.map_or_else(String::new, |(_, path)| format!("\n{path}"))
+    let search = protocol.checker().target_state_count(STEPS_MAX).finish_when(HasDiscoveries::AnyFailures);
+    let found = search.spawn_bfs().join().discoveries().into_iter().find(|(name, _)| !name.starts_with("all is"));
+    match found {
+        Some((name, path)) => format!("\nthe shortest way to what is wrong, {name}:\n{path}"),
+        None => format!("\nthe way there has more than {STEPS_MAX} steps beside it"),
+    }
 }
 
-/// Whether something breaks without a rule.
-fn is_needed(protocol: Protocol, rule: Rule) -> bool {
+/// Whether something breaks in a protocol without one of its rules.
+fn is_needed(broken: Protocol) -> bool {
+    if broken.has_canonical() {
+        return Search::of(&broken).wrong().is_some();
+    }
     let threads = available_parallelism().map_or(1, usize::from);
-    let checker = protocol.without(rule).checker().threads(threads);
+    let checker = broken.checker().threads(threads).target_state_count(STEPS_MAX);
     let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     checker.discoveries().into_keys().any(|name| !name.starts_with("all is"))
 }

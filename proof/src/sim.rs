@@ -114,12 +114,12 @@ impl Hub {
     /// Puts down what happened; with `MILLPOND_TRACE` in the environment, for people as well.
     pub fn trace(&self, what: impl Hash + fmt::Debug) {
         static IS_TOLD: LazyLock<bool> = LazyLock::new(|| env::var_os("MILLPOND_TRACE").is_some());
-        if *IS_TOLD {
-            eprintln!("{what:?}");
-        }
         // Its keys are fixed: the same on every run.
         let mut hasher = DefaultHasher::new();
         let mut inner = self.inner();
+        if *IS_TOLD {
+            eprintln!("{} {what:?}", inner.now);
+        }
         inner.trace.hash(&mut hasher);
         inner.now.hash(&mut hasher);
         what.hash(&mut hasher);

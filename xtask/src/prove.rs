@@ -35,7 +35,7 @@ struct Part {
     share: u64,
 }
 
-/// Those that take longest first.
+/// As many at a time as there are processors, in this order: it lets none of them wait for the others at the end.
 const PARTS: [Part; 8] = [
     Part { name: "functions", program: "millpond-proof-aws", command: "functions", flags: &["--twice"], share: 23 },
     Part { name: "drivers", program: "millpond-proof", command: "drivers", flags: &["--twice"], share: 6 },
@@ -100,7 +100,8 @@ struct Failure {
     what: String,
 }
 
-/// Runs all of it: `[--minutes N]`; with `--short`, all but the search for planted bugs, which takes longer than the rest.
+/// Runs all of it: `[--minutes N]`; with `--short`, all but the search for planted bugs, which takes longer than
+/// the rest.
 pub(crate) fn check(args: &[String]) -> Result<()> {
     let (minutes, is_short) = match args {
         [] => (2, false),
@@ -116,7 +117,7 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
     let seconds = minutes * 60 * processors;
     let is_long = minutes >= LONG_MINUTES;
     let program = |name: &str| Command::new(programs.join(name));
-    // The model takes all processors, and as long as it takes: beside it the parts would do less in their time.
+    // The model takes all processors for as long as it takes: beside it the parts would do less in their time.
     let models = if is_long { &SCOPES_LONG[..] } else { &SCOPES[..] }.iter().map(|scope| {
         let mut model = program("millpond-proof");
         model.args(["model", "--scope", scope]);
@@ -137,7 +138,7 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
     let schedules_of_each = (SCHEDULES_A_MINUTE * minutes).to_string();
     also(schedules::check(&["--iterations".to_owned(), schedules_of_each]));
     let of_each = if is_long { FUZZ_SECONDS_LONG } else { FUZZ_SECONDS };
-    // Each keeps one processor busy.
+    // Beside each other: what is fuzzed, and most programs that are asked for a bug, keep one processor busy.
     let (found, fuzzed) = scope(|scope| {
         let planted = scope.spawn(|| if is_short { Ok(()) } else { planted::check(&[]) });
         let fuzzed = fuzz::check(&["--seconds".to_owned(), of_each.to_string()]);
@@ -161,8 +162,8 @@ fn build() -> Result<std::path::PathBuf> {
     Ok(target.join("proof"))
 }
 
-/// As many at the same time as there are processors; what they report, and what is wrong with those that do not.
-fn run_all(jobs: VecDeque<(String, Command)>, processors: usize) -> Result<(Vec<Report>, Vec<String>)> {
+/// So many at the same time; what they report, and what is wrong with those that do not.
+fn run_all(jobs: VecDeque<(String, Command)>, at_once: usize) -> Result<(Vec<Report>, Vec<String>)> {
     let (jobs, reports) = (Mutex::new(jobs), Mutex::new(Vec::new()));
     let next = || jobs.lock().map_or(None, |mut jobs| jobs.pop_front());
     scope(|scope| {
@@ -174,7 +175,7 @@ fn run_all(jobs: VecDeque<(String, Command)>, processors: usize) -> Result<(Vec<
                 }
             }
         };
-        (0..processors).for_each(|_| drop(scope.spawn(work)));
+        (0..at_once).for_each(|_| drop(scope.spawn(work)));
     });
     let reports = reports.into_inner().map_err(|_| anyhow!("a worker panicked"))?;
     let (reports, silent): (Vec<_>, Vec<_>) = reports.into_iter().partition(Result::is_ok);

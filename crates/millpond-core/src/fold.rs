@@ -133,7 +133,8 @@ impl FieldState {
                 *more |= other_more;
                 *more |= merge_set(values, other, max as usize);
             }
-            // Nothing, what is not newer or greater, `exists`, or states of two definitions, which the fingerprint keeps apart.
+            // Nothing, what is not newer or greater, `exists`; or states of two definitions, which the fingerprint
+            // keeps apart.
             _ => {}
         }
     }

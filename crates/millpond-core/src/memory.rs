@@ -12,7 +12,8 @@ use crate::view::View;
 /// Rows of a page; small, so that paging is always exercised.
 const PAGE_ROWS: usize = 7;
 
-/// Everything in maps behind one lock.
+/// Everything in maps behind one lock. It holds its writers to the port's contract: one whose next version of a view is
+/// not one higher has a fault, and panics.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     tables: Mutex<Tables>,

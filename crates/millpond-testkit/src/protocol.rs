@@ -7,6 +7,8 @@
 //! and views. [`Rule`] names what the protocol rests on; a model without one of them must be found
 //! wrong.
 
+use std::str::FromStr;
+
 use stateright::{Model, Property, Representative};
 
 /// Events of the key; event `n` has the timestamp `n`, and is the only one there.
@@ -68,6 +70,24 @@ pub struct Protocol {
     pub losses: u8,
     /// A rule that is not kept.
     pub without: Option<Rule>,
+}
+
+/// `112,2,1,1`: deliveries of each of three events, triggers, snapshotters, lost answers.
+impl FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digit = |digit: char| digit.to_digit(10).and_then(|digit| u8::try_from(digit).ok());
+        let digits: Vec<u8> = text.chars().filter_map(digit).collect();
+        let [a, b, c, triggers @ 1..=2, snapshotters @ 1..=2, losses] = digits[..] else {
+            return Err(format!(
+                "`{text}` is no scope: it is such as 112,2,1,1: deliveries of each of three events, triggers (1 or 2), \
+                 snapshotters (1 or 2), answers that are lost"
+            ));
+        };
+        let (triggers, snapshotters) = (triggers.into(), snapshotters.into());
+        Ok(Self { deliveries: [a, b, c], triggers, snapshotters, losses, without: None })
+    }
 }
 
 /// How often each event is in something.
@@ -163,12 +183,14 @@ impl Representative for World {
 }
 
 impl World {
-    /// The world that stands for this one in a search, if all rules are kept.
+    /// The world that stands for this one in a search.
     ///
-    /// Whoever has read what is no longer the newest view cannot write over it ([`Rule::Version`]): all that he can still do is
-    /// to stop, so he is taken to have stopped. Nobody who is left holds an old view; so it does not matter what the
-    /// one before the newest was, and how often there was a newer one. What is wrong in one of the two worlds is wrong in the other, and
-    /// what follows from one of them follows from the other.
+    /// Whoever has read what is no longer the newest view cannot write over it: all that he can still do is to stop, so
+    /// he is taken to have stopped. Nobody who is left holds an old view; so it does not matter what the one before the
+    /// newest was, and how often there was a newer one. Whatever is reached from this world is reached from that one,
+    /// as what stands for it; and that one is reached from this one, by those who stop.
+    ///
+    /// It rests on [`Rule::Version`] and [`Rule::ViewBeforeRows`]: see [`Protocol::has_canonical`].
     #[must_use]
     pub fn canonical(&self) -> Self {
         let newest = |base: &Option<View>| base.map(|view| view.version) == self.view.map(|view| view.version);
@@ -263,6 +285,12 @@ impl Protocol {
     #[must_use]
     pub fn without(self, rule: Rule) -> Self {
         Self { without: Some(rule), ..self }
+    }
+
+    /// Whether [`World::canonical`] may stand for a world: without these rules, an old view can be written over.
+    #[must_use]
+    pub fn has_canonical(&self) -> bool {
+        self.keeps(Rule::Version) && self.keeps(Rule::ViewBeforeRows)
     }
 
     fn keeps(&self, rule: Rule) -> bool {
@@ -380,10 +408,13 @@ impl World {
         (0..EVENTS).all(|event| !self.accepted[event] || self.rows[event] || snapshot[event] > 0)
     }
 
-    fn is_right_at_rest(&self) -> bool {
+    /// Whether each event that was sent is counted once, or late.
+    fn is_right_at_rest(&self, sent: Counts) -> bool {
         let state = self.view.map_or([0; EVENTS], |view| view.state);
-        (0..EVENTS)
-            .all(|event| state[event] == u8::from(self.accepted[event]) && (self.accepted[event] || self.late[event]))
+        (0..EVENTS).all(|event| {
+            let is_somewhere = self.accepted[event] || self.late[event] || sent[event] == 0;
+            state[event] == u8::from(self.accepted[event]) && is_somewhere
+        })
     }
 }
 
@@ -603,13 +634,12 @@ impl Model for Protocol {
                 world.keeps_events()
             }),
             Property::always("a view forgets nothing", |_, world: &World| world.fault.is_none()),
-            Property::always("at rest, every event is counted once or is late", |_, world: &World| {
-                !world.is_at_rest() || world.is_right_at_rest()
+            Property::always("at rest, every event is counted once or is late", |protocol, world: &World| {
+                !world.is_at_rest() || world.is_right_at_rest(protocol.deliveries)
             }),
-            Property::sometimes("all is closed and trimmed", |_, world: &World| {
-                world.is_at_rest()
-                    && world.rows == [false; EVENTS]
-                    && world.view.is_some_and(|view| view.state == [1; EVENTS])
+            Property::sometimes("all is closed and trimmed", |protocol, world: &World| {
+                let all = protocol.deliveries.map(|times| times.min(1));
+                world.is_at_rest() && world.rows == [false; EVENTS] && world.view.is_some_and(|view| view.state == all)
             }),
         ]
     }

@@ -1,5 +1,6 @@
 //! Faults of the pattern's reference implementation, each as a story that must end well here,
-//! through the drivers over the memory store. Each opens with what the reference did.
+//! through the drivers over the memory store. Each opens with what the reference did. What else the
+//! drivers owe is in `drivers`.
 
 mod drivers;
 mod watched;
@@ -415,10 +416,8 @@ fn a_hundred_changes_of_a_key_are_one_read_and_one_write() {
     store.calls();
     let done = bring_up_to_date(&store, &rows);
     assert!(done.refolded, "they are among what is folded already");
-    assert_eq!(
-        store.calls(),
-        Calls { views_read: 1, views_written: 1, pages_read: 29, rows_read: 201, ..Calls::default() }
-    );
+    let calls = store.calls();
+    assert_eq!((calls.views_read, calls.views_written, calls.rows_read), (1, 1, 201));
     shows(&store, "Fred User", T + 100, 100);
 }
 

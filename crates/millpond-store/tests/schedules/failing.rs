@@ -43,8 +43,8 @@ fn is_stopped(store: &Store) {
     }
 }
 
-/// Writers, readers and waiters, and somebody who lets something fail at some moment; `end` leads
-/// to it if nobody has met it, and makes it good. What they met.
+/// Writers, readers and waiters, and somebody who lets something fail at some moment, which `mend` makes good. If
+/// none of them has met it, a last commit and flush do. What they met.
 fn all_beside(fail: impl Fn(&World, &Store) + Sync, mend: impl Fn(&World)) -> Vec<Error> {
     let world = World::new();
     let store = world.open();

@@ -78,13 +78,13 @@ impl Drop for Report<'_> {
 }
 
 /// Whether a property holds, half of the schedules by chance, and half by priorities that change
-/// a few times.
-pub(crate) fn holds(name: &str, property: fn()) {
+/// a few times. How many were tried; 0 if one was repeated.
+pub(crate) fn holds(name: &str, property: fn()) -> usize {
     let mut config = Config::new();
     config.stack_size = STACK_BYTES;
     if let Ok(schedule) = env::var("MILLPOND_SCHEDULE") {
         Runner::new(ReplayScheduler::new_from_encoded(&schedule), config).run(property);
-        return;
+        return 0;
     }
     let schedules = number("MILLPOND_SCHEDULES").map_or(SCHEDULES, |schedules| schedules as usize);
     let seed = number("MILLPOND_SEED").unwrap_or_else(|| RandomState::new().hash_one(name));
@@ -95,6 +95,7 @@ pub(crate) fn holds(name: &str, property: fn()) {
     for scheduler in [by_chance, by_priority] {
         Runner::new(watched(scheduler), config.clone()).run(property);
     }
+    schedules
 }
 
 /// Threads that end with this. Shuttle wakes who opened a scope when the last thread of it ends, whatever
