@@ -153,7 +153,7 @@ impl Life<'_> {
                 11 if self.happens(Fault::Restart, 2) => self.restarts()?,
                 12 => self.decides_late()?,
                 13 if self.erases_keys() && self.hub.below(4) == 0 => self.erases(sent)?,
-                14 if !self.erases_keys() && self.happens(Fault::Redefined, 4) => self.rebuilds(sent)?,
+                14 if !self.erases_keys() && self.happens(Fault::Redefined, 3) => self.rebuilds(sent)?,
                 _ => self.follows(3)?,
             }
             self.looks()?;

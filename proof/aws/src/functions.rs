@@ -103,7 +103,7 @@ async fn lived(plan: &Plan) -> Lived {
     };
     world.aws.faults(faults, chance.u64(..));
     let by_hand_every = [64, 1_024][chance.usize(..2)];
-    let is_redefined = chance.u32(..40) < weights.of(Fault::Redefined);
+    let is_redefined = chance.u32(..30) < weights.of(Fault::Redefined);
     let life = Life {
         world: &world,
         redefined: is_redefined.then_some(&redefined),

@@ -40,7 +40,8 @@ const KILLS: [Kind; 1] = [("killed", CALLS)];
 const FAILURES_MAX: usize = 50;
 /// One run in so many is gone on with to the script's end.
 const ONE_GOES_ON: u64 = 4;
-/// Runs of a script, before the next, where there is no time for all of one: many scripts show more.
+/// Runs of each script but the first, all of whose calls are tried if there is time: many scripts show more, and of few
+/// runs each kind of fault has as many as the others, however many calls it may happen at.
 const RUNS_OF_A_SCRIPT: u64 = 400;
 
 /// Read by who opens folders, written by who starts children.
@@ -181,11 +182,12 @@ impl Runs {
         Ok(Self { expected, failing, faults, took })
     }
 
-    /// All that can go wrong, if there is time for it before `end`; else some of it.
-    fn numbers(&self, end: Instant) -> Range<u64> {
+    /// All that can go wrong, if this is the first script and there is time for it before `end`; else some of it.
+    fn numbers(&self, is_first: bool, end: Instant) -> Range<u64> {
         let all = self.faults.len() as u64;
         let left = end.saturating_duration_since(Instant::now()).as_secs_f64() * pool::cores() as f64;
-        if self.took.as_secs_f64() * all as f64 <= left { 0..all } else { 0..all.min(RUNS_OF_A_SCRIPT) }
+        let has_time = self.took.as_secs_f64() * all as f64 <= left;
+        if is_first && has_time { 0..all } else { 0..all.min(RUNS_OF_A_SCRIPT) }
     }
 
     fn try_fault(&self, number: u64) -> Seen {
@@ -365,7 +367,7 @@ fn try_kinds(part: &str, kinds: &[Kind], asked: &Asked) -> Result<Report> {
         let runs = Arc::new(Runs::new(&failing, seed, kinds)?);
         let end = *end.get_or_insert_with(|| Instant::now() + Duration::from_secs(asked.seconds));
         report.reached("calls of the scripts, each by each fault", runs.faults.len() as u64);
-        let numbers = asked.run.map_or_else(|| runs.numbers(end), |run| run..run + 1);
+        let numbers = asked.run.map_or_else(|| runs.numbers(seed == asked.seed, end), |run| run..run + 1);
         let replay = |number: u64| format!("millpond-proof {part} --seed {seed} --run {number}");
         let noted = |seen| {
             note(seen, replay, &mut report);
