@@ -289,13 +289,14 @@ fn each_fold_in_one_small_example() {
 
 /// A state of one field, of events by id and text.
 fn of_one(fold: &str, events: &[(&str, usize)]) -> (Join, State) {
-    let join = Join::parse(&format!("name = \"one\"\nkey.t = \"k\"\n[view]\nv = {fold}\n")).unwrap();
+    let join =
+        Join::parse(&format!("name = \"one\"\nkey.t = \"k\"\n[view]\nv = {fold}\n")).expect("the definition is right");
     let mut state = State::empty(&join);
     for (timestamp, (id, length)) in events.iter().enumerate() {
         let value = "x".repeat(*length);
         let text = format!(r#"{{"id":"{id}","type":"t","timestamp":{timestamp},"k":"k","v":"{value}"}}"#);
-        let event = Event::read(&join, text.as_bytes()).unwrap();
-        state.fold(&join, join.type_index("t").unwrap(), &event);
+        let event = Event::read(&join, text.as_bytes()).expect("it is an event");
+        state.fold(&join, join.type_index("t").expect("the type is known"), &event);
     }
     (join, state)
 }

@@ -99,7 +99,8 @@ fn a_glance_is_enough_for_what_is_next_and_an_old_one_is_found_out() {
 
 #[test]
 fn nothing_else_rests_on_a_glance() {
-    let glances: [(fn(&mut View), u64); 4] = [
+    type Change = fn(&mut View);
+    let glances: [(Change, u64); 4] = [
         (|view| view.fingerprint = Fingerprint::default(), T + 5),
         (|view| view.behind = true, T + 5),
         (|_| (), T - 1),
