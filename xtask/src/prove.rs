@@ -41,7 +41,7 @@ const PARTS: [Part; 8] = [
     Part { name: "functions", program: "millpond-proof-aws", command: "functions", flags: &["--twice"], share: 23 },
     Part { name: "drivers", program: "millpond-proof", command: "drivers", flags: &["--twice"], share: 3 },
     Part { name: "engine", program: "millpond-proof", command: "engine", flags: &["--twice"], share: 13 },
-    Part { name: "faults", program: "millpond-proof", command: "faults", flags: &[], share: 38 },
+    Part { name: "faults", program: "millpond-proof", command: "faults", flags: &[], share: 42 },
     Part { name: "kills", program: "millpond-proof", command: "kills", flags: &[], share: 10 },
     Part { name: "disk", program: "millpond-proof", command: "disk", flags: &[], share: 10 },
     Part { name: "posix", program: "millpond-proof", command: "disk", flags: &["--posix"], share: 4 },
