@@ -45,7 +45,7 @@ const PARTS: [Part; 8] = [
     Part { name: "kills", program: "millpond-proof", command: "kills", flags: &[], share: 10 },
     Part { name: "disk", program: "millpond-proof", command: "disk", flags: &[], share: 10 },
     Part { name: "posix", program: "millpond-proof", command: "disk", flags: &["--posix"], share: 4 },
-    Part { name: "flips", program: "millpond-proof", command: "flips", flags: &[], share: 3 },
+    Part { name: "flips", program: "millpond-proof", command: "flips", flags: &[], share: 4 },
 ];
 /// Each fuzz target, one after the other.
 const FUZZ_SECONDS: u64 = 3;
