@@ -304,7 +304,8 @@ mod tests {
         for Bug { name, by, test, file, .. } in &garden.bug {
             assert!(PARTS.iter().any(|part| part.name == by), "{name}: there is no part {by}");
             assert_eq!(test.is_some(), by == SCHEDULES, "{name}: schedules have tests");
-            if let Some((module, test)) = test.as_ref().and_then(|test| test.split_once("::")) {
+            if let Some(test) = test {
+                let (module, test) = test.split_once("::").unwrap();
                 let path = root.join(format!("crates/millpond-store/tests/schedules/{module}.rs"));
                 let tests = fs::read_to_string(path).unwrap();
                 assert!(tests.contains(&format!("#[test]\nfn {test}() {{")), "{name}: {module} has no test {test}");

@@ -53,9 +53,9 @@ const FUZZ_SECONDS_LONG: u64 = 60;
 /// Lives that a long run lives twice, to see that a seed is one life.
 const TWICE_MIN: u64 = 10_000;
 
-/// The scopes of the model: deliveries of each of three events, triggers, snapshotters, lost answers.
-const SCOPES: [&str; 1] = ["111,2,1,1"];
-const SCOPES_LONG: [&str; 1] = ["112,2,2,1"];
+/// The scope of the model: deliveries of each of three events, triggers, snapshotters, lost answers.
+const SCOPE: &str = "111,2,1,1";
+const SCOPE_LONG: &str = "112,2,2,1";
 
 /// What a disk and a kernel do, and what all lives together meet is said by themselves.
 const FIRED: [&str; 9] = [
@@ -119,12 +119,9 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
     let is_long = minutes >= LONG_MINUTES;
     let program = |name: &str| Command::new(programs.join(name));
     // The model takes all processors for as long as it takes: beside it the parts would do less in their time.
-    let models = if is_long { &SCOPES_LONG[..] } else { &SCOPES[..] }.iter().map(|scope| {
-        let mut model = program("millpond-proof");
-        model.args(["model", "--scope", scope]);
-        (format!("model {scope}"), model)
-    });
-    let (mut reports, mut wrong) = run_all(models.collect(), 1)?;
+    let mut model = program("millpond-proof");
+    model.args(["model", "--scope", if is_long { SCOPE_LONG } else { SCOPE }]);
+    let (mut reports, mut wrong) = run_all([("model".to_owned(), model)].into(), 1)?;
     let mut jobs: VecDeque<(String, Command)> = VecDeque::new();
     for Part { name, program: of, command: part, flags, share } in PARTS {
         let mut command = program(of);
