@@ -82,7 +82,7 @@ fn folds(join: &Join, bytes: &[u8]) {
     let mut other = State::empty(join);
     assert_eq!(other.fold(join, kind_again, &again), gaps);
     assert_eq!(state, other);
-    assert_eq!(State::from_bytes(&state.to_bytes()).as_ref(), Ok(&state));
+    assert_eq!(State::from_bytes(join, &state.to_bytes()).as_ref(), Ok(&state));
     for key in &keys {
         let document = state.document(join, key);
         let value: serde_json::Value = serde_json::from_str(&document).expect("a document is JSON");

@@ -230,7 +230,7 @@ pub fn view(join: &Join, item: &Item) -> Result<StoredView, Damaged> {
         version: read.number(VERSION)?,
         fingerprint,
         // Of another definition nothing can be used.
-        state: if is_ours { read.state(STATE)? } else { State::empty(join) },
+        state: if is_ours { read.state(join, STATE)? } else { State::empty(join) },
         folded_to: if is_ours { read.position(FOLDED_TO)? } else { Position::default() },
         events: if is_ours { read.number(EVENTS)? } else { 0 },
         snapshot: None,
@@ -243,7 +243,7 @@ pub fn view(join: &Join, item: &Item) -> Result<StoredView, Damaged> {
         let inline = Reader { key: read.key, item: snapshot };
         is_split = !snapshot.contains_key(SNAPSHOT_STATE);
         view.snapshot = Some(Snapshot {
-            state: if is_split { State::empty(join) } else { inline.state(SNAPSHOT_STATE)? },
+            state: if is_split { State::empty(join) } else { inline.state(join, SNAPSHOT_STATE)? },
             through: inline.position(THROUGH)?,
             events: inline.number(SNAPSHOT_EVENTS)?,
             closed_at: inline.number(CLOSED_AT)?,
@@ -257,13 +257,13 @@ pub fn view(join: &Join, item: &Item) -> Result<StoredView, Damaged> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn joined(mut view: Box<View>, snapshot: Option<&Item>) -> Result<Option<Box<View>>, Damaged> {
+pub fn joined(join: &Join, mut view: Box<View>, snapshot: Option<&Item>) -> Result<Option<Box<View>>, Damaged> {
     let (Some(known), Some(item)) = (&mut view.snapshot, snapshot) else { return Ok(None) };
     let read = Reader::new(item);
     if read.position(THROUGH)? != known.through {
         return Ok(None);
     }
-    known.state = read.state(SNAPSHOT_STATE)?;
+    known.state = read.state(join, SNAPSHOT_STATE)?;
     Ok(Some(view))
 }
 
@@ -300,8 +300,9 @@ impl<'i> Reader<'i> {
         self.get(name, |value| position(value.as_s().ok()?), "position")
     }
 
-    fn state(&self, name: &str) -> Result<State, Damaged> {
-        self.get(name, |value| State::from_bytes(value.as_b().ok()?.as_ref()).ok(), "state")
+    fn state(&self, join: &Join, name: &str) -> Result<State, Damaged> {
+        let bytes = self.get(name, |value| value.as_b().ok(), "state")?;
+        State::from_bytes(join, bytes.as_ref()).map_err(|bad| self.damaged(format!("`{name}` is no state: {bad}")))
     }
 }
 
@@ -382,7 +383,20 @@ fn fits(number: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use millpond_core::process::consumer::{Read, read};
+    use millpond_core::view::Folded;
+
     use super::*;
+
+    const TAGS: &str = r#"
+        name     = "tags"
+        lateness = "1h"
+        [key]
+        seen = "user"
+        [view]
+        tag   = { latest = "tag", of = "seen" }
+        times = { count = "seen" }
+    "#;
 
     /// A fuzzer found that a sign was taken for a digit, so that one place had two texts, and the
     /// second was not where the order of places has it.
@@ -394,6 +408,29 @@ mod tests {
             ["+00001760000000/e-1", "-00000000000000/e", "1760000000/e-1", "000001760000000", "00000176000000 /e"]
         {
             assert_eq!(position(text), None, "{text}");
+        }
+    }
+
+    /// A fuzzer found that a state whose bytes somebody had altered was taken as long as it could be read, and that to
+    /// show it then ended the function, and with it the batch that other keys were in.
+    #[test]
+    fn a_state_that_cannot_be_shown_is_told_as_damage() {
+        let join = Join::parse(TAGS).expect("the definition is right");
+        let event = br#"{"id":"1","type":"seen","timestamp":1760000000000,"user":"u1","tag":{"a":"b"}}"#;
+        let Ok(Read::Joins(event, kind, _)) = read(&join, event, 1_760_000_000_000) else { panic!("it is refused") };
+        let mut state = State::empty(&join);
+        state.fold(&join, kind, &event);
+        let folded = Folded { state, folded_to: event.position().to_position(), events: 1 };
+        let stored = view_items(&join, "u1", &View::unstored(&join, folded, None), 1).expect("it is small").view;
+        assert!(view(&join, &stored).is_ok());
+        let bytes = stored[STATE].as_b().expect("a state is bytes").as_ref();
+        let text = bytes.windows(5).position(|window| window == br#"{"a":"#).expect("the value is there");
+        for (at, byte, what) in [(text, b'x', "no JSON"), (text + 4, b'"', "no member"), (0, 1, "fewer fields")] {
+            let (mut altered, mut bytes) = (stored.clone(), bytes.to_vec());
+            bytes[at] = byte;
+            altered.insert(STATE.into(), blob(bytes));
+            let told = view(&join, &altered).map(drop).expect_err(what).to_string();
+            assert!(told.contains("`_state` is no state"), "{what}: {told}");
         }
     }
 }

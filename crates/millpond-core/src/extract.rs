@@ -64,6 +64,13 @@ pub(crate) fn extract<'a>(text: &'a str, wanted: &Wanted, slots: &mut Slots<'a>)
     }
 }
 
+/// Whether `text` is one JSON value as an event may hold it.
+pub(crate) fn is_value(text: &str) -> bool {
+    let pass = Pass { slots: RefCell::default(), fault: Cell::new(None) };
+    let mut json = serde_json::Deserializer::from_str(text);
+    Value { pass: &pass, wanted: None, depth: 0 }.deserialize(&mut json).and_then(|()| json.end()).is_ok()
+}
+
 fn json_fault(error: &serde_json::Error) -> Rejection {
     Rejection::new(Reason::InvalidJson, error.to_string())
 }

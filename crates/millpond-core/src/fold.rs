@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::event::Event;
+use crate::extract::is_value;
 use crate::join::{Field, Join, Source, TypeIndex};
 use crate::json::{Json, quoted, unquoted};
 use crate::number::Number;
@@ -136,6 +137,21 @@ impl FieldState {
             // Nothing, what is not newer or greater, `exists`; or states of two definitions, which the fingerprint
             // keeps apart.
             _ => {}
+        }
+    }
+
+    /// Whether `fold` could have made it, its values being JSON: else it cannot be shown.
+    pub(crate) fn is_of(&self, fold: Fold) -> bool {
+        match (fold, self) {
+            (_, Self::Nothing)
+            | (Fold::Count, Self::Count(_))
+            | (Fold::Sum | Fold::Avg, Self::Total(..))
+            | (Fold::Min | Fold::Max, Self::Extreme(_))
+            | (Fold::Exists, Self::Seen) => true,
+            (Fold::Latest | Fold::First, Self::Placed(_, value)) => is_value(value.as_str()),
+            (Fold::List { .. }, Self::List(entries)) => entries.iter().all(|(_, value)| is_value(value.as_str())),
+            (Fold::Set { .. }, Self::Set(values, _)) => values.iter().all(|value| is_value(value.as_str())),
+            _ => false,
         }
     }
 

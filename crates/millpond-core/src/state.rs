@@ -17,6 +17,25 @@ pub const STATE_BYTES_WARN: usize = 64 * 1024;
 /// A state larger than this marks its view `_overflow`: DynamoDB's items end at 400 KB.
 pub const STATE_BYTES_MAX: usize = 256 * 1024;
 
+/// Why bytes are no state.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadState {
+    /// They end too early, or say what there is not.
+    #[error("{0}")]
+    Bytes(#[from] postcard::Error),
+    /// They are of a definition with other fields.
+    #[error("of {fields} fields, and not of {expected}")]
+    Fields {
+        /// So many it has.
+        fields: usize,
+        /// So many the definition has.
+        expected: usize,
+    },
+    /// A field holds what its fold never makes.
+    #[error("field `{0}` holds what its fold does not make")]
+    Field(String),
+}
+
 /// One [`FieldState`] a field of the join, in the order of [`Join::fields`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State(Vec<FieldState>);
@@ -69,12 +88,20 @@ impl State {
         postcard::to_stdvec(self).expect("a state always has bytes: it is plain data")
     }
 
-    /// Reads [`State::to_bytes`].
+    /// Reads [`State::to_bytes`], from where nothing else guards the bytes: what is read can be shown.
     ///
     /// # Errors
-    /// If the bytes are damaged.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, postcard::Error> {
-        postcard::from_bytes(bytes)
+    /// If the bytes are damaged, or of another definition.
+    pub fn from_bytes(join: &Join, bytes: &[u8]) -> Result<Self, BadState> {
+        let state: Self = postcard::from_bytes(bytes)?;
+        let (fields, expected) = (state.0.len(), join.fields().len());
+        if fields != expected {
+            return Err(BadState::Fields { fields, expected });
+        }
+        match state.0.iter().zip(join.fields()).find(|(state, field)| !state.is_of(field.fold)) {
+            Some((_, field)) => Err(BadState::Field(field.name.clone())),
+            None => Ok(state),
+        }
     }
 
     /// The document of a key as one line of JSON: `id`, then the fields as the definition orders

@@ -132,7 +132,7 @@ fn the_empty_state_is_neutral_on_both_sides() {
 fn states_survive_their_bytes() {
     check(history(0..15, MINUTES), |join, history| {
         let state = folded(join, &history);
-        let again = State::from_bytes(&state.to_bytes());
+        let again = State::from_bytes(join, &state.to_bytes());
         prop_assert_eq!(again.ok(), Some(state));
         Ok(())
     });

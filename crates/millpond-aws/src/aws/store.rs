@@ -271,7 +271,7 @@ impl Store for DynamoStore<'_> {
                 return Ok(Some(*view));
             }
             let snapshot = self.item(&self.tables.view, id(&items::snapshot_id(key)), Reading::Newest).await?;
-            if let Some(view) = items::joined(view, snapshot.as_ref())? {
+            if let Some(view) = items::joined(self.join, view, snapshot.as_ref())? {
                 return Ok(Some(*view));
             }
             if !self.pace.wait(attempt).await {
@@ -294,7 +294,7 @@ impl Store for DynamoStore<'_> {
             return Ok(Some(*view));
         }
         let snapshot = self.item(&self.tables.view, id(&items::snapshot_id(key)), Reading::Cheapest).await?;
-        Ok(items::joined(view, snapshot.as_ref())?.map(|view| *view))
+        Ok(items::joined(self.join, view, snapshot.as_ref())?.map(|view| *view))
     }
 
     async fn put_view(&self, key: &str, before: Option<&View>, next: &View) -> Result<Written, Error> {
