@@ -74,7 +74,7 @@ const PARTS: [Part; 9] = [
     Part { name: "faults", program: "millpond-proof-planted", flags: &["--first"] },
     Part { name: "kills", program: "millpond-proof-planted", flags: &["--first"] },
     Part { name: "functions", program: "millpond-proof-aws-planted", flags: &["--unshrunk"] },
-    Part { name: SCHEDULES, program: "schedules", flags: &["--test-threads", "1"] },
+    Part { name: SCHEDULES, program: "schedules", flags: &["--test-threads", "1", "--nocapture"] },
 ];
 
 /// The part `disk`, on file systems that keep no order of names.
