@@ -20,10 +20,12 @@ pub struct Erased {
     pub snapshot: bool,
     /// Rows that are deleted.
     pub rows: u64,
+    /// What is at or below it stays out.
+    pub through: Position,
 }
 
-/// Removes a key from the tables. Rows that are written meanwhile are removed too, or are of a new
-/// life of the key, if they are younger.
+/// Removes a key from the tables. Rows that are written meanwhile are removed too, by this or by the trim that they are
+/// cause of; or they are of a new life of the key, if they are younger.
 ///
 /// # Errors
 /// If it is not known to be done: it can be asked for again.
@@ -31,16 +33,21 @@ pub async fn erase(deployment: &Deployment, key: &str, invocation: &Invocation) 
     let store = deployment.store(invocation).that_heals();
     let join = &deployment.join;
     let now = (invocation.now)();
-    let mut erased = Erased { view: false, snapshot: false, rows: 0 };
+    let mut erased = Erased { view: false, snapshot: false, rows: 0, through: Position::new(now, "") };
     let mut attempts = 0;
     loop {
         let stored = store.view(key).await?;
         erased.view |= stored.as_ref().is_some_and(|view| !view.is_erased());
         erased.snapshot |= stored.as_ref().is_some_and(|view| view.snapshot.is_some() && !view.is_erased());
-        let through = Position::new(now, "");
-        let snapshot = Snapshot { state: State::empty(join), through: through.clone(), events: 0, closed_at: now };
+        // All that the view has folded is below it; what is above, and comes, begins the key anew.
+        if let Some(stored) = stored.as_ref().filter(|stored| stored.folded_to > erased.through) {
+            erased.through.clone_from(&stored.folded_to);
+        }
+        let through = erased.through.clone();
+        let snapshot = Snapshot { state: State::empty(join), through, events: 0, closed_at: now };
         let mut tombstone = View::unstored(join, Folded::from_snapshot(join, Some(&snapshot)), Some(snapshot));
         tombstone.version = stored.as_ref().map_or(0, |view| view.version) + 1;
+        tombstone.behind = stored.as_ref().is_some_and(|view| view.behind);
         if store.put_view(key, stored.as_ref(), &tombstone).await? == Written::Done {
             break;
         }
@@ -53,7 +60,8 @@ pub async fn erase(deployment: &Deployment, key: &str, invocation: &Invocation) 
     store.delete_snapshot_item(key).await?;
     let mut after = None;
     loop {
-        let page = store.rows(key, after.as_ref(), None).await?;
+        // What is above may be in the key's new view already.
+        let page = store.rows(key, after.as_ref(), Some(&erased.through)).await?;
         let mut left: Vec<Position> = page.rows.iter().map(|row| row.position.clone()).collect();
         erased.rows += left.len() as u64;
         after = left.last().cloned();

@@ -205,6 +205,14 @@ pub fn overflow_marks(view: &View, generation: u64) -> Item {
     ])
 }
 
+/// What must not stay beside the marks of a view that was another definition's: its state, and its snapshot, but for
+/// that of an erased key.
+#[must_use]
+pub fn made_by_another(next: &View) -> Vec<&'static str> {
+    let is_kept = next.snapshot.as_ref().is_some_and(Snapshot::is_of_erased);
+    [STATE].into_iter().chain((!is_kept).then_some(SNAPSHOT)).collect()
+}
+
 /// Which deployment wrote a view.
 ///
 /// # Errors
@@ -225,29 +233,32 @@ pub fn view(join: &Join, item: &Item) -> Result<StoredView, Damaged> {
     let is_marked = |name| matches!(item.get(name), Some(AttributeValue::Bool(true)));
     let is_overflow = is_ours && is_marked(OVERFLOW);
     // One that was marked when it was to be written first has nothing else.
-    let is_ours = is_ours && item.contains_key(STATE);
+    let has_state = item.contains_key(STATE);
+    let is_ours = is_ours && has_state;
     let mut view = View {
         version: read.number(VERSION)?,
         fingerprint,
-        // Of another definition nothing can be used.
+        // Of another definition it cannot be used.
         state: if is_ours { read.state(join, STATE)? } else { State::empty(join) },
-        folded_to: if is_ours { read.position(FOLDED_TO)? } else { Position::default() },
-        events: if is_ours { read.number(EVENTS)? } else { 0 },
+        folded_to: if has_state { read.position(FOLDED_TO)? } else { Position::default() },
+        events: if has_state { read.number(EVENTS)? } else { 0 },
         snapshot: None,
         trimmed_to: item.contains_key(TRIMMED_TO).then(|| read.position(TRIMMED_TO)).transpose()?,
         behind: is_overflow || is_marked(BEHIND),
     };
     let mut is_split = false;
-    if let Some(snapshot) = item.get(SNAPSHOT).filter(|_| is_ours) {
+    if let Some(snapshot) = item.get(SNAPSHOT) {
         let snapshot = snapshot.as_m().map_err(|_| read.damaged(format!("`{SNAPSHOT}` is no map")))?;
         let inline = Reader { key: read.key, item: snapshot };
-        is_split = !snapshot.contains_key(SNAPSHOT_STATE);
-        view.snapshot = Some(Snapshot {
-            state: if is_split { State::empty(join) } else { inline.state(join, SNAPSHOT_STATE)? },
+        is_split = is_ours && !snapshot.contains_key(SNAPSHOT_STATE);
+        let snapshot = Snapshot {
+            state: if is_ours && !is_split { inline.state(join, SNAPSHOT_STATE)? } else { State::empty(join) },
             through: inline.position(THROUGH)?,
             events: inline.number(SNAPSHOT_EVENTS)?,
             closed_at: inline.number(CLOSED_AT)?,
-        });
+        };
+        // That of an erased key keeps out what came before, by any definition.
+        view.snapshot = Some(snapshot).filter(|snapshot| is_ours || snapshot.is_of_erased());
     }
     Ok(StoredView { view: Box::new(view), is_split, is_overflow })
 }

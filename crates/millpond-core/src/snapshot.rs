@@ -22,6 +22,14 @@ pub struct Snapshot {
     pub closed_at: u64,
 }
 
+impl Snapshot {
+    /// Whether it is that of an erased key: no other is of no events. What is at or below it stays out, whoever folds.
+    #[must_use]
+    pub fn is_of_erased(&self) -> bool {
+        self.events == 0
+    }
+}
+
 /// Which rows a snapshot may close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {

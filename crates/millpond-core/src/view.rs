@@ -104,6 +104,17 @@ impl View {
         }
     }
 
+    /// What a fold by `join` begins with, instead of with nothing: the snapshot, unless it is of another definition. That
+    /// of an erased key is of nothing, by any.
+    #[must_use]
+    pub fn base(&self, join: &Join) -> Option<Snapshot> {
+        let snapshot = self.snapshot.as_ref()?;
+        if self.fingerprint == join.fingerprint() {
+            return Some(snapshot.clone());
+        }
+        snapshot.is_of_erased().then(|| Snapshot { state: State::empty(join), ..snapshot.clone() })
+    }
+
     /// The highest closed position; what is at or below it can no longer be joined.
     #[must_use]
     pub fn through(&self) -> Option<&Position> {

@@ -187,7 +187,14 @@ impl DynamoStore<'_> {
             names.insert(format!("#m{n}"), name);
             values.insert(format!(":m{n}"), value);
         }
-        let update = format!("SET {}", sets.join(", "));
+        let mut update = format!("SET {}", sets.join(", "));
+        // The view is this definition's from now on: what another one has made of it is not to be built upon.
+        if before.is_some_and(|before| before.fingerprint != next.fingerprint) {
+            let others = items::made_by_another(next);
+            update +=
+                &format!(" REMOVE {}", (0..others.len()).map(|n| format!("#o{n}")).collect::<Vec<_>>().join(", "));
+            names.extend(others.into_iter().enumerate().map(|(n, name)| (format!("#o{n}"), name.to_owned())));
+        }
         let call = || async {
             let change = self.dynamo.update_item().table_name(&self.tables.view).set_key(Some(id(key)));
             let change = change.update_expression(&update).condition_expression(expression);

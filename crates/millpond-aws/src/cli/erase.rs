@@ -19,7 +19,7 @@ pub(super) async fn erase(session: &Session, key: &str, yes: bool) -> Result<()>
         bail!("nothing was removed");
     }
     let invocation = session.invocation();
-    let Erased { view, snapshot, rows } = erase_tables(&session.deployment, key, &invocation).await?;
+    let Erased { view, snapshot, rows, .. } = erase_tables(&session.deployment, key, &invocation).await?;
     let Deployment { clients, bucket, .. } = &session.deployment;
     let archived = delete_objects(&clients.s3, bucket, &folder(key)).await?;
     let QueueUrls { late, quarantine, .. } = &session.deployment.queues;

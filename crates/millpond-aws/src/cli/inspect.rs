@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
+use millpond_core::View;
 use millpond_core::explain::explain as explained;
 use millpond_core::process::{Error, verified};
 use millpond_core::store::Store;
@@ -24,6 +25,7 @@ pub(super) async fn view(session: &Session, key: &str, all: bool) -> Result<Exit
         eprintln!("there is no view of key `{key}`");
         return Ok(ExitCode::from(NOT_FOUND));
     };
+    is_of_this_definition(session, key, &view)?;
     let document = view.state.document(&session.deployment.join, key);
     if !all {
         println!("{document}");
@@ -47,6 +49,16 @@ pub(super) async fn view(session: &Session, key: &str, all: bool) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
+/// Of a view that another definition has made, nothing can be said by this one.
+fn is_of_this_definition(session: &Session, key: &str, view: &View) -> Result<()> {
+    let (made, ours) = (view.fingerprint, session.deployment.join.fingerprint());
+    ensure!(
+        made == ours,
+        "the view of key `{key}` was made by another definition ({made}, and not {ours}): `millpond-aws refold {key}` makes it anew"
+    );
+    Ok(())
+}
+
 /// Prints why each field is what it is, or one of them.
 pub(super) async fn explain(session: &Session, key: &str, field: Option<&str>) -> Result<ExitCode> {
     let invocation = session.invocation();
@@ -61,6 +73,7 @@ pub(super) async fn explain(session: &Session, key: &str, field: Option<&str>) -
         eprintln!("there is no view of key `{key}`");
         return Ok(ExitCode::from(NOT_FOUND));
     };
+    is_of_this_definition(session, key, &view)?;
     let mut tail = Vec::new();
     let mut after = view.through().cloned();
     loop {

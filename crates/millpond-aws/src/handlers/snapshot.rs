@@ -61,6 +61,7 @@ async fn close(deployment: &Deployment, key: &str, invocation: &Invocation) -> R
         deployment.queues(invocation).ask_trim(key, &invocation.pace).await?;
     }
     let why = (!closed).then_some(match tail_events {
+        _ if trim_due && events == 0 => "what came again of an erased key goes first: a trim is asked for",
         0 => "there are no events that are not in it",
         _ => "no event in the tail is older than `lateness` and the margin",
     });

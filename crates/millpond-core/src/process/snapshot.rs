@@ -24,7 +24,7 @@ pub struct Snapshotted {
 impl Snapshotted {
     fn unchanged(view: &View, tail_events: u64) -> Self {
         let events = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.events);
-        Self { closed: false, trim_due: view.through() > view.trimmed_to.as_ref(), events, tail_events }
+        Self { closed: false, trim_due: events > 0 && view.through() > view.trimmed_to.as_ref(), events, tail_events }
     }
 }
 
@@ -49,9 +49,18 @@ pub async fn snapshot<S: Store>(
         // A view of another definition is no base; its version is, for the conditional write.
         let version = stored.as_ref().map_or(0, |view| view.version);
         let base = stored.clone().filter(|view| view.fingerprint == join.fingerprint());
-        let mut view = base.unwrap_or_else(|| View::unstored(join, Folded::from_snapshot(join, None), None));
+        let mut view = base.unwrap_or_else(|| {
+            let snapshot = stored.as_ref().and_then(|view| view.base(join));
+            View::unstored(join, Folded::from_snapshot(join, snapshot.as_ref()), snapshot)
+        });
         // What may be closed first: often that is nothing, and the rest need not be read.
         let boundary = Position::new(now.saturating_sub(join.lateness_ms()), "");
+        // Once another snapshot lies over it, nothing knows any more what was erased: what came again goes first.
+        if let Some(erased) = view.snapshot.as_ref().filter(|snapshot| snapshot.is_of_erased())
+            && !store.rows(key, None, Some(&erased.through)).await?.rows.is_empty()
+        {
+            return Ok(Snapshotted { trim_due: true, ..Snapshotted::unchanged(&view, view.tail_events()) });
+        }
         let mut tail = all_rows(store, key, view.through(), Some(&boundary)).await?;
         if tail.is_empty() {
             return Ok(Snapshotted::unchanged(&view, view.tail_events()));

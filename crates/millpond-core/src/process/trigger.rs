@@ -18,11 +18,8 @@ pub enum TriggerDecision {
     /// Fold these in; no history is read. All of them are above `folded_to`, and whatever came before
     /// them is folded, so none is in yet.
     Fast(Vec<Row>),
-    /// Fold the tail anew; from the snapshot, or from nothing if it is of another definition.
-    Refold {
-        /// Whether the view's snapshot can be built upon.
-        keep_snapshot: bool,
-    },
+    /// Fold the tail anew, from [`View::base`].
+    Refold,
     /// The definition changed and rows it needs are deleted.
     Refuse(Position),
 }
@@ -30,11 +27,11 @@ pub enum TriggerDecision {
 /// Decides what to do, given the stored view and new rows of its key.
 #[must_use]
 pub fn decide(join: &Join, view: Option<&View>, new: &[Row]) -> TriggerDecision {
-    let Some(view) = view else { return TriggerDecision::Refold { keep_snapshot: false } };
+    let Some(view) = view else { return TriggerDecision::Refold };
     if view.fingerprint != join.fingerprint() {
         return match &view.trimmed_to {
             Some(trimmed_to) => TriggerDecision::Refuse(trimmed_to.clone()),
-            None => TriggerDecision::Refold { keep_snapshot: false },
+            None => TriggerDecision::Refold,
         };
     }
     let open: Vec<&Row> =
@@ -47,7 +44,7 @@ pub fn decide(join: &Join, view: Option<&View>, new: &[Row]) -> TriggerDecision 
         rows.dedup_by(|a, b| a.position == b.position);
         TriggerDecision::Fast(rows)
     } else {
-        TriggerDecision::Refold { keep_snapshot: true }
+        TriggerDecision::Refold
     }
 }
 
@@ -93,7 +90,7 @@ pub async fn trigger<S: Store>(store: &S, join: &Join, key: &str, new: &[Row]) -
 /// As [`trigger`].
 pub async fn refold<S: Store>(store: &S, join: &Join, key: &str) -> Result<Triggered, Error<S::Error>> {
     let always = |join: &Join, view: Option<&View>, _: &[Row]| match view {
-        Some(view) if view.fingerprint == join.fingerprint() => TriggerDecision::Refold { keep_snapshot: true },
+        Some(view) if view.fingerprint == join.fingerprint() => TriggerDecision::Refold,
         view => decide(join, view, &[]),
     };
     bring(store, join, key, &[], always).await
@@ -129,9 +126,7 @@ async fn bring<S: Store>(
                     next
                 }
             }
-            TriggerDecision::Refold { keep_snapshot } => {
-                refolded(store, join, key, stored.as_ref(), keep_snapshot, &mut done).await?
-            }
+            TriggerDecision::Refold => refolded(store, join, key, stored.as_ref(), &mut done).await?,
         };
         if stored.is_none() && next.events == 0 {
             return Ok(Triggered::default()); // there is no such key, and it gets no view
@@ -181,7 +176,7 @@ async fn compared<S: Store>(
     next: View,
     done: &mut Triggered,
 ) -> Result<View, Error<S::Error>> {
-    let anew = refolded(store, join, key, stored, true, done).await?;
+    let anew = refolded(store, join, key, stored, done).await?;
     done.refolded = false;
     // It may hold rows whose own trigger is still due, but none less.
     done.diverged = anew.events < next.events || (anew.events == next.events && anew.state != next.state);
@@ -201,10 +196,9 @@ async fn refolded<S: Store>(
     join: &Join,
     key: &str,
     stored: Option<&View>,
-    keep_snapshot: bool,
     done: &mut Triggered,
 ) -> Result<View, Error<S::Error>> {
-    let snapshot = stored.filter(|_| keep_snapshot).and_then(|view| view.snapshot.clone());
+    let snapshot = stored.and_then(|view| view.base(join));
     let tail = all_rows(store, key, snapshot.as_ref().map(|snapshot| &snapshot.through), None).await?;
     done.refolded = true;
     let folded = Folded::from_snapshot(join, snapshot.as_ref())
@@ -230,8 +224,8 @@ async fn keep_breaches<S: Store>(
     kept: &mut BTreeSet<Position>,
 ) -> Result<(), S::Error> {
     let Some(snapshot) = stored.and_then(|view| view.snapshot.as_ref()) else { return Ok(()) };
-    if snapshot.events == 0 {
-        return Ok(()); // an erased key's: see `erased`
+    if snapshot.is_of_erased() {
+        return Ok(()); // see `erased`
     }
     for row in new.iter().filter(|row| row.position <= snapshot.through && row.put_at > snapshot.closed_at) {
         if !kept.contains(&row.position) {
@@ -245,7 +239,7 @@ async fn keep_breaches<S: Store>(
 
 /// How many of the rows were erased before they came again.
 fn erased(stored: Option<&View>, new: &[Row]) -> u64 {
-    let snapshot = stored.and_then(|view| view.snapshot.as_ref()).filter(|snapshot| snapshot.events == 0);
+    let snapshot = stored.and_then(|view| view.snapshot.as_ref()).filter(|snapshot| snapshot.is_of_erased());
     snapshot.map_or(0, |snapshot| new.iter().filter(|row| row.position <= snapshot.through).count() as u64)
 }
 

@@ -197,19 +197,30 @@ fn a_page_that_is_the_last_is_the_last() {
     assert_eq!((store.calls().pages_read, rows(&store, None)), (1, vec![]));
 }
 
-#[test]
-fn erased_rows_that_come_again_are_counted_and_not_folded() {
+/// A key that was erased, before `T + 9`.
+fn erased() -> MemoryStore {
     let store = MemoryStore::default();
     let join = join();
-    let through = Position::new(T + 9, "");
-    let snapshot = Snapshot { state: State::empty(&join), through, events: 0, closed_at: T };
+    let snapshot = Snapshot { state: State::empty(&join), through: Position::new(T + 9, ""), events: 0, closed_at: T };
     let tombstone =
         View { version: 1, ..View::unstored(&join, Folded::from_snapshot(&join, Some(&snapshot)), Some(snapshot)) };
     assert_eq!(block_on(store.put_view("u1", None, &tombstone)), Ok(Written::Done));
+    store
+}
+
+/// Rows of before the erasure, that a producer or a stream brings again.
+fn come_again(store: &impl Store) -> Vec<Row> {
     let again: Vec<Row> = (0..2)
         .map(|n| Row { position: Position::new(T + n, "o"), put_at: T + HOUR, body: order("o", T + n).into() })
         .collect();
     again.iter().for_each(|row| drop(block_on(store.insert_row("u1", row)).expect("memory does not fail")));
+    again
+}
+
+#[test]
+fn erased_rows_that_come_again_are_counted_and_not_folded() {
+    let store = erased();
+    let again = come_again(&store);
     let done = bring_up_to_date(&store, &again);
     assert_eq!((done.erased, done.breaches, done.written), (2, 0, false));
     assert_eq!(store.late(), []);
@@ -217,6 +228,64 @@ fn erased_rows_that_come_again_are_counted_and_not_folded() {
     let done = bring_up_to_date(&store, &[again[0].clone(), newer]);
     assert_eq!((done.erased, done.written), (1, true));
     shows(&store, "**NOT SET**", 0, 1);
+}
+
+/// A changed definition builds on no snapshot of another one. So it forgot that a key was erased, and what came again
+/// was folded.
+#[test]
+fn what_was_erased_stays_out_of_a_changed_definition() {
+    let store = erased();
+    let again = come_again(&store);
+    send(&store, &order("o8", T + HOUR), T + HOUR);
+    let text = DEFINITION
+        .replace("\"**NOT SET**\"", "\"nobody\"")
+        .replace("[view]", "[view]\nevents = { count = \"order-submitted\" }");
+    let join = Join::parse(&text).expect("the definition is right");
+    let done = block_on(trigger(&store, &join, "u1", &again)).expect("nobody else writes");
+    assert_eq!((done.erased, done.written, done.refolded), (2, true, true));
+    let folded = view(&store, "u1").expect("there is a view");
+    assert_eq!((folded.fingerprint, folded.events), (join.fingerprint(), 1));
+    assert_eq!(
+        folded.state.document(&join, "u1"),
+        r#"{"id":"u1","events":1,"name":"nobody","lastLogin":0,"recentOrderCount":1}"#
+    );
+    assert_eq!(block_on(verified(&store, &join, "u1")).expect("rows are events"), []);
+    // Nor does a snapshot forget it, whoever folds first.
+    let store = erased();
+    come_again(&store);
+    let now = T + WEEK + HOUR;
+    let kept = block_on(snapshot(&store, &join, "u1", now, Closing::Elapsed)).expect("nobody else writes");
+    assert_eq!((kept.closed, kept.trim_due, kept.events), (false, true, 0));
+}
+
+/// Another snapshot over that of an erasure does not know what was erased: a row that came again, and was not deleted
+/// yet, would be history to whoever folds it all.
+#[test]
+fn what_came_again_is_gone_before_a_snapshot_lies_over_the_erasure() {
+    let store = erased();
+    let again = come_again(&store);
+    bring_up_to_date(&store, &again);
+    send(&store, &order("o8", T + HOUR), T + HOUR);
+    let now = T + WEEK + 2 * HOUR;
+    let close = || block_on(snapshot(&store, &join(), "u1", now, Closing::Elapsed)).expect("nobody else writes");
+    assert_eq!(close(), Snapshotted { closed: false, trim_due: true, events: 0, tail_events: 1 });
+    assert_eq!(cut(&store), Trimmed { deleted: 2, left: 0 });
+    assert_eq!(close(), Snapshotted { closed: true, trim_due: true, events: 1, tail_events: 0 });
+    // No history is missing that anybody could want.
+    let join = redefined();
+    assert!(block_on(refold(&store, &join, "u1")).expect("history is whole").written);
+    assert_eq!(view(&store, "u1").expect("there is a view").events, 1);
+}
+
+/// What came again was archived by the trim that was to remove it.
+#[test]
+fn what_came_again_is_deleted_and_not_archived() {
+    let store = erased();
+    let again = come_again(&store);
+    bring_up_to_date(&store, &again);
+    let done = block_on(trim_archived(&store, "u1", async |page: &[Row]| panic!("archived: {page:?}")));
+    assert_eq!(done.expect("nobody else writes"), Trimmed { deleted: 2, left: 0 });
+    assert_eq!((rows(&store, None), view(&store, "u1").expect("there is a view").trimmed_to), (vec![], None));
 }
 
 /// A row that was put at the very millisecond of its snapshot is in it: it was read.
