@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{available_parallelism, scope, yield_now};
 
 use anyhow::{Error, Result, ensure};
-use millpond_testkit::protocol::{Protocol, Rule, World};
-use stateright::{Checker, HasDiscoveries, Model};
+use millpond_testkit::protocol::{Protocol, World};
+use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::report::{Failure, Report};
@@ -71,7 +71,8 @@ struct Search<'p> {
     steps: AtomicU64,
     wrong: Mutex<Option<&'static str>>,
     is_wrong: AtomicBool,
-    reached: AtomicBool,
+    /// By property: whether what must be somewhere was met.
+    reached: Vec<AtomicBool>,
 }
 
 impl Search<'_> {
@@ -99,11 +100,11 @@ impl Search<'_> {
                 self.idle.fetch_sub(1, Ordering::SeqCst);
                 is_idle = false;
             }
-            for property in &properties {
+            for (property, reached) in properties.iter().zip(&self.reached) {
                 let holds = (property.condition)(self.protocol, &world);
                 match property.expectation {
-                    stateright::Expectation::Sometimes if holds => self.reached.store(true, Ordering::Relaxed),
-                    stateright::Expectation::Always if !holds => {
+                    Expectation::Sometimes if holds => reached.store(true, Ordering::Relaxed),
+                    Expectation::Always if !holds => {
                         *self.wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(property.name);
                         self.is_wrong.store(true, Ordering::Relaxed);
                     }
@@ -141,7 +142,7 @@ impl<'p> Search<'p> {
             steps: AtomicU64::new(0),
             wrong: Mutex::new(None),
             is_wrong: AtomicBool::new(false),
-            reached: AtomicBool::new(false),
+            reached: protocol.properties().iter().map(|_| AtomicBool::new(false)).collect(),
         };
         protocol.init_states().iter().for_each(|world| assert!(search.seen.is_new(world)));
         scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(|| search.work(workers)))));
@@ -169,8 +170,11 @@ pub fn search(text: &str) -> Result<Report> {
         report.failures.push(Failure { replay, what: format!("not so: {property}{}", way(protocol)) });
         return Ok(report.timed());
     }
-    ensure!(search.reached.into_inner(), "nothing is ever closed and trimmed");
-    for rule in Rule::ALL {
+    for (property, reached) in protocol.properties().iter().zip(search.reached) {
+        let is_sometimes = matches!(property.expectation, Expectation::Sometimes);
+        ensure!(!is_sometimes || reached.into_inner(), "this is never met: {}", property.name);
+    }
+    for rule in protocol.rules() {
         ensure!(is_needed(protocol.without(rule)), "nothing in this scope notices that {rule:?} is not kept");
         report.reached("a rule of the model is not kept, and that is found", 1);
     }
