@@ -4,7 +4,7 @@
 use millpond_core::fold::contribution;
 use millpond_core::process::consumer::{Read, read};
 use millpond_core::snapshot::{Closing, SnapshotDecision, decide};
-use millpond_core::state::STATE_BYTES_MAX;
+use millpond_core::state::{BadState, STATE_BYTES_MAX};
 use millpond_core::store::Row;
 use millpond_core::verify::verify;
 use millpond_core::view::Folded;
@@ -12,6 +12,7 @@ use millpond_core::{Event, FieldState, Fold, Join, Position, State, View};
 use millpond_testkit::events::{ALL_FOLDS, Sample, delivery, history, permutation};
 use millpond_testkit::{naive, runner};
 use proptest::prelude::*;
+use proptest::sample::Index;
 use proptest::test_runner::TestCaseResult;
 
 const CASES: u32 = 300;
@@ -136,6 +137,40 @@ fn states_survive_their_bytes() {
         prop_assert_eq!(again.ok(), Some(state));
         Ok(())
     });
+}
+
+/// A table keeps no checksums of what lies in it.
+#[test]
+fn altered_bytes_are_no_state_or_can_be_shown() {
+    let altered = (history(1..15, MINUTES), any::<Index>(), any::<u8>());
+    check(altered, |join, (history, at, byte)| {
+        let mut bytes = folded(join, &history).to_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(state) = State::from_bytes(join, &bytes) {
+            let document = state.document(join, "k");
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&document).is_ok(), "{document}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn bytes_of_another_definition_are_no_state() {
+    let of = |view: &str| {
+        let text = format!("name = 'j'\nlateness = '1h'\n[key]\na = 'k'\n[view]\n{view}");
+        Join::parse(&text).expect("the definition is right")
+    };
+    let (counts, shows) = (of("x = { count = 'a' }"), of("x = { latest = 'v' }"));
+    let more = of("x = { count = 'a' }\ny = { exists = 'a' }");
+    let mut state = State::empty(&counts);
+    let event = Event::read(&counts, br#"{"id":"1","type":"a","timestamp":1,"k":"k"}"#).expect("it is an event");
+    state.fold(&counts, counts.type_index("a").expect("it is known"), &event);
+    let bytes = state.to_bytes();
+    assert_eq!(State::from_bytes(&shows, &bytes), Err(BadState::Field("x".into())));
+    assert_eq!(State::from_bytes(&more, &bytes), Err(BadState::Fields { fields: 1, expected: 2 }));
+    assert!(matches!(State::from_bytes(&counts, &bytes[..1]), Err(BadState::Bytes(_))));
+    assert_eq!(State::from_bytes(&counts, &bytes), Ok(state));
 }
 
 #[test]
