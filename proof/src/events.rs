@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millpond_core::Join;
+use millpond_core::{Join, Position};
 use millpond_testkit::naive;
 use serde_json::{Value, json};
 
@@ -169,6 +169,8 @@ pub struct Found {
     pub quarantined: BTreeSet<String>,
     /// The documents of views.
     pub documents: BTreeMap<String, String>,
+    /// How far keys were erased: what is at or below stays out.
+    pub erased: BTreeMap<String, Position>,
 }
 
 /// Each event that was sent is counted exactly once, or can be seen; nothing else is there.
@@ -201,8 +203,10 @@ pub fn examine(join: &Join, sent: &[Sent], found: &Found) -> Result<(), String> 
         return Err(format!("nobody sent what is late for key {key}: {text}"));
     }
     for key in KEYS {
-        let accepted = found.accepted.get(key).map_or(&[][..], Vec::as_slice);
-        let right = (!accepted.is_empty()).then(|| naive::document(join, key, accepted));
+        let accepted = found.accepted.get(key).into_iter().flatten();
+        let stays = |text: &&String| found.erased.get(key).is_none_or(|erased| position(text).as_ref() > Some(erased));
+        let accepted: Vec<String> = accepted.filter(stays).cloned().collect();
+        let right = (!accepted.is_empty()).then(|| naive::document(join, key, &accepted));
         let document = found.documents.get(key);
         if document != right.as_ref() {
             let show = |document: Option<&String>| document.map_or("none".to_owned(), ToString::to_string);
@@ -210,6 +214,11 @@ pub fn examine(join: &Join, sent: &[Sent], found: &Found) -> Result<(), String> 
         }
     }
     Ok(())
+}
+
+fn position(text: &str) -> Option<Position> {
+    let event: Value = serde_json::from_str(text).ok()?;
+    Some(Position::new(event["timestamp"].as_u64()?, event["id"].as_str()?))
 }
 
 /// The timestamp of an event's text.

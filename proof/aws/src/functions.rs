@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::future::{LocalBoxFuture, join_all};
+use millpond_aws::erase::erase;
 use millpond_aws::handlers::Deployment;
 use millpond_aws::meter::Metric;
 use millpond_aws_testkit::fake::{Faults, Message};
 use millpond_aws_testkit::world::{World, ahead, failures, now};
-use millpond_core::Reason;
 use millpond_core::process::verified;
 use millpond_core::store::Store;
+use millpond_core::{Position, Reason};
 use millpond_proof::events::{DEFINITION, EVENTS, Found, KEYS, MINUTE, REDEFINED, Sent, definition, examine, sent};
 use millpond_proof::lives::Lived;
 use millpond_proof::plan::{Fault, Plan, Weights};
@@ -33,6 +34,10 @@ const CALLS_MAX: usize = 30_000;
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// So long functions of an old definition are still started, in milliseconds.
 const OLD_MS: u64 = 30 * MINUTE;
+/// In one of so many lives, somebody erases a key.
+const ERASED_ONCE_IN: u32 = 3;
+/// So long after the life's beginning, in milliseconds, at the latest.
+const ERASED_WITHIN_MS: u64 = 3 * 60 * MINUTE;
 /// How far a clock may be from the truth.
 const SKEW_MS: i64 = 90_000;
 
@@ -60,6 +65,10 @@ struct Life<'l> {
     is_sent: Cell<bool>,
     /// Whether nobody has to refold all keys any more.
     is_refolded: Cell<bool>,
+    /// The key that somebody erases.
+    erased: Option<&'static str>,
+    /// How far it is erased, once that is done.
+    erased_to: RefCell<Option<Position>>,
     fired: RefCell<BTreeMap<Fault, u64>>,
     reached: RefCell<BTreeMap<&'static str, u64>>,
     wrong: RefCell<Option<String>>,
@@ -104,6 +113,7 @@ async fn lived(plan: &Plan) -> Lived {
     world.aws.faults(faults, chance.u64(..));
     let by_hand_every = [64, 1_024][chance.usize(..2)];
     let is_redefined = chance.u32(..30) < weights.of(Fault::Redefined);
+    let erased = (chance.u32(..ERASED_ONCE_IN) == 0).then(|| KEYS[chance.usize(..KEYS.len())]);
     let life = Life {
         world: &world,
         redefined: is_redefined.then_some(&redefined),
@@ -127,13 +137,15 @@ async fn lived(plan: &Plan) -> Lived {
         busy: Cell::new(0),
         is_sent: Cell::new(false),
         is_refolded: Cell::new(!is_redefined),
+        erased,
+        erased_to: RefCell::default(),
         fired,
         reached: RefCell::default(),
         wrong: RefCell::default(),
         traced: Cell::default(),
     };
     let mut tasks: Vec<LocalBoxFuture<'_, ()>> =
-        vec![Box::pin(life.sends(&sent)), Box::pin(life.calms()), Box::pin(life.redefines())];
+        vec![Box::pin(life.sends(&sent)), Box::pin(life.calms()), Box::pin(life.redefines()), Box::pin(life.erases())];
     for shard in 0..SHARDS {
         tasks.push(Box::pin(life.consumes(shard)));
         tasks.push(Box::pin(life.triggers(shard)));
@@ -204,6 +216,7 @@ impl Life<'_> {
         let is_empty = |stream: &Stream| stream.borrow().iter().all(Vec::is_empty);
         let is_done = self.is_sent.get()
             && self.is_refolded.get()
+            && (self.erased.is_none() || self.erased_to.borrow().is_some())
             && self.busy.get() == 0
             && is_empty(&self.stream)
             && is_empty(&self.changes)
@@ -251,7 +264,7 @@ impl Life<'_> {
             return;
         }
         self.reached("at rest", 1);
-        for key in KEYS {
+        for key in KEYS.into_iter().filter(|key| self.erased != Some(key)) {
             let state = self.world.aws.state();
             let rows = state
                 .changes
@@ -313,6 +326,32 @@ impl Life<'_> {
         let left = KEYS.into_iter().filter(|key| !refolded.contains(key));
         self.lost.borrow_mut().extend(left.map(str::to_owned));
         self.is_refolded.set(true);
+    }
+
+    /// Somebody erases a key, and asks again until it is known to be done.
+    async fn erases(&self) {
+        let Some(key) = self.erased else { return };
+        let waits = self.below(ERASED_WITHIN_MS);
+        sleep(Duration::from_millis(waits)).await;
+        while self.erased_to.borrow().is_none() && self.wrong.borrow().is_none() {
+            let deployment = self.redefined.filter(|_| self.redefined_at.get().is_some());
+            let invocation = self.world.invocation();
+            let skew = if self.fires(Fault::Skew) { self.below(2 * SKEW_MS as u64) as i64 - SKEW_MS } else { 0 };
+            let dies = self.draws(Fault::Crash);
+            let time = if dies { Duration::from_millis(self.below(3_000)) } else { FUNCTION_TIMEOUT };
+            let erasure = erase(deployment.unwrap_or(&self.world.deployment), key, &invocation);
+            self.trace(("erase", key, skew));
+            match timeout(time, ahead(skew, erasure)).await {
+                Ok(Ok(erased)) => {
+                    self.trace((&erased.through.timestamp, erased.rows));
+                    self.reached("erased", 1);
+                    *self.erased_to.borrow_mut() = Some(erased.through);
+                }
+                Err(_) if dies => self.fired(Fault::Crash, 1),
+                _ => {}
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Runs a function until it is done, stops, or has no more time.
@@ -460,6 +499,9 @@ impl Life<'_> {
 
     async fn found(&self, deployment: &Deployment) -> Found {
         let mut found = Found::default();
+        if let (Some(key), Some(through)) = (self.erased, &*self.erased_to.borrow()) {
+            found.erased.insert(key.to_owned(), through.clone());
+        }
         for change in self.world.aws.state().changes.iter().filter(|change| change["eventName"] == "INSERT") {
             let image = &change["dynamodb"]["NewImage"];
             if let (Some(key), Some(text)) = (image["id"]["S"].as_str(), image["event"]["S"].as_str()) {
@@ -480,13 +522,17 @@ impl Life<'_> {
                     if !differences.is_empty() {
                         self.wrong(|| format!("{key}: {differences:?}"));
                     }
-                    if let Some(trimmed_to) = &view.trimmed_to {
-                        let left = store.rows(key, None, Some(trimmed_to)).await.map_or(1, |page| page.rows.len());
+                    // Where definitions change, nothing is trimmed.
+                    let erased = found.erased.get(key).filter(|_| self.redefined.is_none());
+                    if let Some(through) = view.trimmed_to.as_ref().max(erased) {
+                        let left = store.rows(key, None, Some(through)).await.map_or(1, |page| page.rows.len());
                         if left > 0 {
-                            self.wrong(|| format!("{key}: {left} rows are left that were trimmed"));
+                            self.wrong(|| format!("{key}: {left} rows are left that were trimmed or erased"));
                         }
                     }
-                    found.documents.insert(key.to_owned(), view.state.document(&deployment.join, key));
+                    if !view.is_erased() {
+                        found.documents.insert(key.to_owned(), view.state.document(&deployment.join, key));
+                    }
                 }
                 (Ok(None), _) => {}
                 (view, differences) => self.wrong(|| format!("{key} cannot be read: {view:?} {differences:?}")),
@@ -511,7 +557,9 @@ impl Life<'_> {
             let keys = &change["dynamodb"]["Keys"];
             let sequence = keys["sequence"]["S"].as_str().and_then(millpond_aws::items::position);
             let position = json!(sequence.map(|position| position.to_string())).to_string();
-            if self.world.deployment.archive && !lines.contains(&(keys["id"]["S"].to_string(), position)) {
+            let is_erased = self.erased.is_some_and(|key| keys["id"]["S"] == key);
+            if self.world.deployment.archive && !is_erased && !lines.contains(&(keys["id"]["S"].to_string(), position))
+            {
                 self.wrong(|| format!("{keys} was deleted, and not archived"));
             }
         }

@@ -109,6 +109,7 @@ impl World {
             late: tables.late.clone(),
             quarantined: tables.quarantined.clone(),
             documents: tables.views.iter().map(document).collect(),
+            ..Found::default()
         }
     }
 }
