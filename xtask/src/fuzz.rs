@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::tools::{run, target};
+use crate::tools::{beside, processors, run, target};
 
 /// What builds the targets. It asks for no nightly compiler as long as no sanitizer is wanted: all
 /// code here is safe, so that there is nothing for one to find.
@@ -52,8 +52,8 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
     let made = target()?.join("fuzz");
     let built = build(&sources, &made, &asked)?;
-    let failed = asked.targets.iter().map(|one| fuzz(&sources, &made, &built, &asked, *one));
-    let failed: Vec<&str> = failed.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    let fuzzed = beside(asked.targets.clone(), processors(), |one| fuzz(&sources, &made, &built, &asked, one));
+    let failed: Vec<&str> = fuzzed.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     ensure!(failed.is_empty(), "an input was found that should not be, for {}", failed.join(", "));
     Ok(())
 }

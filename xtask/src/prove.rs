@@ -1,19 +1,18 @@
 //! The whole proof, for as long as there is time: every part of it, and one table at the end of what
 //! was tried, which faults fired, what was reached and what was found.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::thread::{available_parallelism, scope};
+use std::thread::scope;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
-use crate::tools::{run, target};
+use crate::tools::{beside, processors, run, target};
 use crate::{fuzz, planted, schedules};
 
 /// From so many minutes on a run is a long one: of each fault, many must have fired.
@@ -47,15 +46,15 @@ const PARTS: [Part; 8] = [
     Part { name: "posix", program: "millpond-proof", command: "disk", flags: &["--posix"], share: 4 },
     Part { name: "flips", program: "millpond-proof", command: "flips", flags: &[], share: 4 },
 ];
-/// Each fuzz target, one after the other.
-const FUZZ_SECONDS: u64 = 3;
-const FUZZ_SECONDS_LONG: u64 = 60;
+/// Each fuzz target.
+const FUZZ_SECONDS: u64 = 60;
 /// Lives that a long run lives twice, to see that a seed is one life.
 const TWICE_MIN: u64 = 10_000;
 
-/// The scope of the model: deliveries of each of three events, triggers, snapshotters, lost answers.
-const SCOPE: &str = "111,2,1,1";
-const SCOPE_LONG: &str = "112,2,2,1";
+/// The scopes of the model: deliveries of each of three events, triggers, snapshotters, lost answers; redefinitions and
+/// erasures.
+const SCOPES: [(&str, &str); 2] = [("model", "111,2,1,1"), ("model-changes", "110,1,1,0,2,1")];
+const SCOPES_LONG: [(&str, &str); 2] = [("model", "112,2,2,1"), ("model-changes", "110,2,1,1,2,1")];
 
 /// What a disk and a kernel do, and what all lives together meet is said by themselves.
 const FIRED: [&str; 9] = [
@@ -114,32 +113,32 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
     };
     let began = Instant::now();
     let programs = build()?;
-    let processors = available_parallelism().map_or(1, |count| count.get() as u64);
-    let seconds = minutes * 60 * processors;
+    let seconds = minutes * 60 * processors() as u64;
     let is_long = minutes >= LONG_MINUTES;
     let program = |name: &str| Command::new(programs.join(name));
     // The model takes all processors for as long as it takes: beside it the parts would do less in their time.
-    let mut model = program("millpond-proof");
-    model.args(["model", "--scope", if is_long { SCOPE_LONG } else { SCOPE }]);
-    let (mut reports, mut wrong) = run_all([("model".to_owned(), model)].into(), 1)?;
-    let mut jobs: VecDeque<(String, Command)> = VecDeque::new();
-    for Part { name, program: of, command: part, flags, share } in PARTS {
+    let models = if is_long { SCOPES_LONG } else { SCOPES }.map(|(name, scope)| {
+        let mut model = program("millpond-proof");
+        model.args(["model", "--scope", scope]);
+        (name, model)
+    });
+    let (mut reports, mut wrong) = run_all(models.into(), 1);
+    let jobs = PARTS.map(|Part { name, program: of, command: part, flags, share }| {
         let mut command = program(of);
         command.arg(part).args(["--seconds", &(seconds * share / 100).max(1).to_string()]).args(flags);
-        jobs.push_back((name.to_owned(), command));
-    }
-    let (more, silent) = run_all(jobs, processors as usize)?;
+        (name, command)
+    });
+    let (more, silent) = run_all(jobs.into(), processors());
     reports.extend(more);
     wrong.extend(silent);
     wrong.extend(table(&reports, is_long));
     let mut also = |done: Result<()>| wrong.extend(done.err().map(|error| format!("{error:#}")));
     let schedules_of_each = (SCHEDULES_A_MINUTE * minutes).to_string();
     also(schedules::check(&["--iterations".to_owned(), schedules_of_each]));
-    let of_each = if is_long { FUZZ_SECONDS_LONG } else { FUZZ_SECONDS };
-    // Beside each other: what is fuzzed, and most programs that are asked for a bug, keep one processor busy.
+    // Beside each other: most programs that are asked for a bug keep one processor busy.
     let (found, fuzzed) = scope(|scope| {
         let planted = scope.spawn(|| if is_short { Ok(()) } else { planted::check(&[]) });
-        let fuzzed = fuzz::check(&["--seconds".to_owned(), of_each.to_string()]);
+        let fuzzed = fuzz::check(&["--seconds".to_owned(), FUZZ_SECONDS.to_string()]);
         (planted.join().unwrap_or_else(|_| Err(anyhow!("the search for planted bugs panicked"))), fuzzed)
     });
     also(found);
@@ -161,27 +160,14 @@ fn build() -> Result<std::path::PathBuf> {
 }
 
 /// So many at the same time; what they report, and what is wrong with those that do not.
-fn run_all(jobs: VecDeque<(String, Command)>, at_once: usize) -> Result<(Vec<Report>, Vec<String>)> {
-    let (jobs, reports) = (Mutex::new(jobs), Mutex::new(Vec::new()));
-    let next = || jobs.lock().map_or(None, |mut jobs| jobs.pop_front());
-    scope(|scope| {
-        let work = || {
-            while let Some((name, mut command)) = next() {
-                let report = report(&name, &mut command);
-                if let Ok(mut reports) = reports.lock() {
-                    reports.push(report);
-                }
-            }
-        };
-        (0..at_once).for_each(|_| drop(scope.spawn(work)));
-    });
-    let reports = reports.into_inner().map_err(|_| anyhow!("a worker panicked"))?;
-    let (reports, silent): (Vec<_>, Vec<_>) = reports.into_iter().partition(Result::is_ok);
+fn run_all(jobs: Vec<(&str, Command)>, at_once: usize) -> (Vec<Report>, Vec<String>) {
+    let (reports, silent): (Vec<_>, Vec<_>) =
+        beside(jobs, at_once, |(name, command)| report(name, command)).into_iter().partition(Result::is_ok);
     let wrong = silent.into_iter().filter_map(|report| Some(format!("{:#}", report.err()?)));
-    Ok((reports.into_iter().filter_map(Result::ok).collect(), wrong.collect()))
+    (reports.into_iter().filter_map(Result::ok).collect(), wrong.collect())
 }
 
-fn report(name: &str, command: &mut Command) -> Result<Report> {
+fn report(name: &str, mut command: Command) -> Result<Report> {
     let began = Instant::now();
     let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("{name} cannot be run"))?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -1,8 +1,11 @@
 //! Tools of others, and folders that are made from lists of their packages.
 
-use std::fs;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::{fs, thread};
 
 use anyhow::{Context, Result, ensure};
 
@@ -33,6 +36,25 @@ pub(crate) fn new_enough(program: &str, min: (u32, u32), name: &str, packages: &
     let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     ensure!(found >= min, "`{program} --version` says {said:?}. {wanted}");
     Ok(program.into())
+}
+
+/// Does each of `jobs`, begun in their order, so many at the same time; what each gave.
+pub(crate) fn beside<J: Send, T: Send>(
+    jobs: impl IntoIterator<Item = J, IntoIter: Send>,
+    at_once: usize,
+    work: impl Fn(J) -> T + Sync,
+) -> Vec<T> {
+    let jobs = Mutex::new(jobs.into_iter());
+    let next = || jobs.lock().ok()?.next();
+    let worker = || std::iter::from_fn(next).map(&work).collect::<Vec<T>>();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
+pub(crate) fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 pub(crate) fn target() -> Result<PathBuf> {
