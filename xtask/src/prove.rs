@@ -54,7 +54,7 @@ const TWICE_MIN: u64 = 10_000;
 /// The scopes of the model: deliveries of each of three events, triggers, snapshotters, lost answers; redefinitions and
 /// erasures.
 const SCOPES: [(&str, &str); 2] = [("model", "111,2,1,1"), ("model-changes", "110,1,1,0,2,1")];
-const SCOPES_LONG: [(&str, &str); 2] = [("model", "112,2,2,1"), ("model-changes", "110,2,1,1,2,1")];
+const SCOPES_LONG: [(&str, &str); 2] = [("model", "112,2,2,1"), ("model-changes", "110,2,1,0,2,1")];
 
 /// What a disk and a kernel do, and what all lives together meet is said by themselves.
 const FIRED: [&str; 9] = [
