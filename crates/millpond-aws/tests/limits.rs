@@ -302,3 +302,30 @@ async fn what_is_trimmed_is_archived_first_and_an_erasure_leaves_nothing_that_co
         world.consume_at_once().await;
     }
 }
+
+/// An erasure deleted all rows, those younger than itself, too, which the key's new view had folded or was to fold; and
+/// forgot that the view was behind, so that nobody folded what it lacked.
+#[tokio::test(start_paused = true)]
+async fn what_is_younger_than_an_erasure_is_the_keys_new_life() {
+    for is_behind in [false, true] {
+        let world = World::new(USERS);
+        send(&world, &[order("o1", T)]).await;
+        world.put([order("o2", T + 60_000)]);
+        world.consume_at_once().await;
+        let on_its_way: Vec<Value> = world.new_inserts().into_iter().map(|record| record.data).collect();
+        let invocation = world.invocation();
+        if is_behind {
+            world.deployment.store(&invocation).mark_behind("u1").await.unwrap();
+        }
+        let erased = erase(&world.deployment, "u1", &invocation).await.unwrap();
+        assert_eq!((erased.rows, world.rows(EVENTS).await), (1, 1));
+        if is_behind {
+            // Whoever could not fold it will not be given it again.
+            send(&world, &[order("o3", T + 60_001)]).await;
+        } else {
+            world.invoke("trigger", &json!({"Records": on_its_way})).await.unwrap();
+        }
+        assert_eq!(shown(&world, "u1").await.events, 1 + u64::from(is_behind));
+        assert_eq!(world.differences("u1").await, 0);
+    }
+}

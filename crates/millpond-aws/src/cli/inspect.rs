@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
-use millpond_core::View;
 use millpond_core::explain::explain as explained;
 use millpond_core::process::{Error, verified};
 use millpond_core::store::Store;
+use millpond_core::{Join, View};
 use serde_json::json;
 
 use super::session::Session;
@@ -25,7 +25,7 @@ pub(super) async fn view(session: &Session, key: &str, all: bool) -> Result<Exit
         eprintln!("there is no view of key `{key}`");
         return Ok(ExitCode::from(NOT_FOUND));
     };
-    is_of_this_definition(session, key, &view)?;
+    is_of_this_definition(&session.deployment.join, key, &view)?;
     let document = view.state.document(&session.deployment.join, key);
     if !all {
         println!("{document}");
@@ -50,8 +50,8 @@ pub(super) async fn view(session: &Session, key: &str, all: bool) -> Result<Exit
 }
 
 /// Of a view that another definition has made, nothing can be said by this one.
-fn is_of_this_definition(session: &Session, key: &str, view: &View) -> Result<()> {
-    let (made, ours) = (view.fingerprint, session.deployment.join.fingerprint());
+fn is_of_this_definition(join: &Join, key: &str, view: &View) -> Result<()> {
+    let (made, ours) = (view.fingerprint, join.fingerprint());
     ensure!(
         made == ours,
         "the view of key `{key}` was made by another definition ({made}, and not {ours}): `millpond-aws refold {key}` makes it anew"
@@ -73,7 +73,7 @@ pub(super) async fn explain(session: &Session, key: &str, field: Option<&str>) -
         eprintln!("there is no view of key `{key}`");
         return Ok(ExitCode::from(NOT_FOUND));
     };
-    is_of_this_definition(session, key, &view)?;
+    is_of_this_definition(&session.deployment.join, key, &view)?;
     let mut tail = Vec::new();
     let mut after = view.through().cloned();
     loop {
@@ -151,4 +151,25 @@ pub(super) async fn verify(session: &Session, key: Option<&str>) -> Result<ExitC
     }
     println!("{}", json!({"keys": keys, "differences": differences}));
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+#[cfg(test)]
+mod tests {
+    use millpond_core::view::Folded;
+
+    use super::*;
+
+    /// A view that a changed definition had not folded yet was shown as one of no events.
+    #[test]
+    fn the_view_of_another_definition_is_not_shown_as_an_empty_one() {
+        let of = |field: &str| {
+            let text = format!("name = 'j'\nlateness = '1h'\n[key]\na = 'k'\n[view]\n{field} = {{ count = 'a' }}");
+            Join::parse(&text).expect("the definition is right")
+        };
+        let (old, new) = (of("n"), of("m"));
+        let view = View::unstored(&old, Folded::from_snapshot(&old, None), None);
+        is_of_this_definition(&old, "u1", &view).expect("it is its own");
+        let told = is_of_this_definition(&new, "u1", &view).expect_err("it is another's").to_string();
+        assert!(told.contains("`millpond-aws refold u1`"), "{told}");
+    }
 }
